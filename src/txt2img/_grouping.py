@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_consistent_length
 
 
 def photograph_of_caption(n_captions, groups=None, y=None):
-    """Number the photographs 0, 1, 2, ... and say for every caption which one it describes.
+    """Say for every caption which photograph it describes, as a number from 0 on.
 
     Parameters
     ----------

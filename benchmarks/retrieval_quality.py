@@ -1,0 +1,133 @@
+"""How often does the right photograph come first? Chance, the starting recipe, the default and the best.
+
+    python benchmarks/retrieval_quality.py --data DIR --split dev --language en --json out.json
+
+DIR holds images/ and captions_LANGUAGE.tsv with the columns image, split and caption, without quoting.
+Each search is trained on the photographs of the split "train" and asked with every caption of the split
+named; its gallery are all photographs that any captions file puts in that split. One photograph is right;
+among equal scores the mean rank counts.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from txt2img import ImageFeaturizer, TextImageSearch
+from txt2img.datasets import CaptionedPhotographs, load_captions_table
+from txt2img.exceptions import UnknownWordsWarning
+
+COLUMNS = ("R@1", "R@2", "R@5", "R@10", "median_rank", "mean_rank", "MRR")
+
+
+def main():
+    """Train, ask and tell."""
+    arguments = parse_arguments()
+    warnings.simplefilter("ignore", UnknownWordsWarning)  # such captions count as queries all the same
+    table = Path(arguments.data, f"captions_{arguments.language}.tsv")
+    asked = load_captions_table(table, split=arguments.split)
+    train = load_train(arguments.data, arguments.train_language or [arguments.language])
+    gallery = with_uncaptioned(asked, arguments.data, arguments.split)
+    backbones = arguments.backbone or ["efficientnet_lite2"]
+    D_train = describe(train.photos, backbones, arguments.cache)
+    D_gallery = describe(gallery.photos, backbones, arguments.cache)
+    n_queries = sum(map(len, gallery.captions))
+    print(
+        f"{len(train)} photographs with {sum(map(len, train.captions))} captions to learn from, "
+        f"{n_queries} queries, {len(gallery)} photographs to find, {' + '.join(backbones)}\n"
+    )
+    rows = []
+    for name in arguments.preset or ["recipe", "default", "best"]:
+        search = TextImageSearch.from_preset(name)
+        start = time.perf_counter()
+        search.fit(D_train, train.captions)
+        seconds = time.perf_counter() - start
+        report = search.evaluate(D_gallery, gallery.captions)
+        if not rows:
+            rows.append({"name": "chance", **report.chance, "train_seconds": 0.0})
+            print_row(rows[-1], header=True)
+        rows.append({"name": name, **report.to_dict(), "train_seconds": seconds})
+        print_row(rows[-1])
+    if arguments.json:
+        rows = [{key: row[key] for key in ("name", *COLUMNS, "train_seconds")} for row in rows]
+        Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def parse_arguments():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="folder with images/ and captions_LANGUAGE.tsv")
+    parser.add_argument("--split", default="dev", help="split to ask about")
+    parser.add_argument("--language", default="en", help="language of the queries")
+    parser.add_argument("--train-language", action="append", help="default: that of the queries; repeatable")
+    parser.add_argument("--backbone", action="append", help="default: efficientnet_lite2; repeatable")
+    parser.add_argument("--preset", action="append", help="default: recipe, default and best; repeatable")
+    parser.add_argument("--cache", help="folder that keeps descriptors between runs")
+    parser.add_argument("--json", help="file to write the rows to")
+    return parser.parse_args()
+
+
+def load_train(data, languages):
+    """Load the split train, with the captions of all languages."""
+    merged = None
+    for language in languages:
+        captioned = load_captions_table(Path(data, f"captions_{language}.tsv"), split="train")
+        merged = captioned if merged is None else merged.merged_with(captioned)
+    return merged
+
+
+def with_uncaptioned(asked, data, split):
+    """Add the photographs of the split that have captions in other languages only, without captions."""
+    known = set(asked.photos)
+    photos, captions = list(asked.photos), list(asked.captions)
+    for table in sorted(Path(data).glob("captions_*.tsv")):
+        with open(table, encoding="utf-8", newline="") as stream:
+            splits = {row["split"] for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)}
+        others = load_captions_table(table, split=split).photos if split in splits else []
+        photos += [photo for photo in others if photo not in known]
+        known.update(others)
+    return CaptionedPhotographs(photos, captions + [[]] * (len(photos) - len(captions)))
+
+
+def describe(photos, backbones, cache):
+    """Describe photographs by all backbones side by side, each at length 1."""
+    return np.hstack([describe_by_one(photos, backbone, cache) for backbone in backbones])
+
+
+def describe_by_one(photos, backbone, cache):
+    """Describe photographs, or read the descriptors that an earlier run kept."""
+    featurizer = ImageFeaturizer(backbone, verbose=1)
+    if cache is None:
+        return featurizer.transform(photos)
+    files = [(os.path.basename(photo), os.path.getsize(photo)) for photo in photos]
+    key = hashlib.sha256(repr((featurizer.set_params(verbose=0), files)).encode()).hexdigest()[:16]
+    kept = Path(cache, f"{backbone}-{key}.npy")
+    if not kept.exists():
+        descriptors = featurizer.set_params(verbose=1).transform(photos)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part.npy")
+        np.save(part, descriptors)
+        part.replace(kept)
+    return np.load(kept)
+
+
+def print_row(row, header=False):
+    """Print one line of the table, recall in percent."""
+    if header:
+        print(f"{'':10}" + "".join(f"{column:>13}" for column in (*COLUMNS, "train_seconds")))
+    values = [100 * row[column] if column.startswith("R@") else row[column] for column in COLUMNS]
+    print(f"{row['name']:10}" + "".join(f"{value:13.3g}" for value in (*values, row["train_seconds"])))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Scores of queries against a gallery, a bounded block at a time."""
+
+import numpy as np
+
+BLOCK_BYTES = 64 * 2**20
+
+
+def valid_factors(queries, gallery, bias):
+    """Return the factors as arrays that fit one another, or say why they do not."""
+    queries = finite_matrix(queries, "queries")
+    gallery = finite_matrix(gallery, "gallery")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"queries have {queries.shape[1]} features but the gallery has {gallery.shape[1]}: "
+            "both must be descriptors of the same kind"
+        )
+    if bias is not None:
+        bias = np.asarray(bias, dtype=gallery.dtype)
+        if bias.shape != (len(gallery),):
+            raise ValueError(
+                f"bias has shape {bias.shape}; it must be ({len(gallery)},), one number a photograph"
+            )
+    _refuse_overflow(queries, gallery, bias)
+    return queries, gallery, bias
+
+
+def score_blocks(queries, gallery, bias, block_bytes):
+    """Yield slices of the queries with their scores, in a buffer that is used again."""
+    n_rows = max(1, int(block_bytes) // (len(gallery) * gallery.itemsize))
+    buffer = np.empty((min(n_rows, len(queries)), len(gallery)), gallery.dtype)
+    for start in range(0, len(queries), n_rows):
+        block = slice(start, min(start + n_rows, len(queries)))
+        rows = queries[block].astype(gallery.dtype, copy=False)
+        scores = np.matmul(rows, gallery.T, out=buffer[: len(rows)])
+        if bias is not None:
+            scores += bias
+        yield block, scores
+
+
+def finite_matrix(values, name):
+    """Return `values` as an array of floats, or say why it is not a matrix of finite numbers."""
+    values = np.asarray(values)
+    if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{name} has shape {values.shape} and dtype {values.dtype}; "
+            "it must be a matrix of numbers with at least one row and one column"
+        )
+    values = values.astype(np.result_type(values, np.float32), copy=False)
+    # The sum is finite for nearly all sound input and needs no temporary array.
+    with np.errstate(all="ignore"):
+        suspect = not np.isfinite(values.sum())
+    if suspect and not (finite := np.isfinite(values).all(axis=1)).all():
+        bad = np.flatnonzero(~finite)
+        raise ValueError(
+            f"{name} holds NaN or infinite numbers in {len(bad)} of {len(values)} rows, first in row "
+            f"{bad[0]}: remove these rows or repair what computed them"
+        )
+    return values
+
+
+def _refuse_overflow(queries, gallery, bias):
+    bound = _largest(queries) * max(1, _largest(gallery)) * gallery.shape[1]
+    if bias is not None:
+        bound += _largest(bias)
+    if not bound < float(np.finfo(gallery.dtype).max):
+        raise ValueError(
+            "queries, gallery or bias hold numbers that are not finite, or so large that the scores "
+            "overflow: normalise the descriptors"
+        )
+
+
+def _largest(values):
+    return max(float(values.max()), -float(values.min()))

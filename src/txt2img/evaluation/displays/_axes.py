@@ -1,0 +1,39 @@
+"""What all the displays share: colours, a fresh pair of axes, and the cut-offs along a scale of ranks."""
+
+import numpy as np
+
+from txt2img._optional import import_optional
+
+INK = "#2b2f36"
+FAINT = "#8a9099"
+CURVES = ("#33658a", "#d08c60", "#5b8e7d", "#9a6a9e", "#b5a642", "#7a7f87")
+
+
+def axes_or_new(ax):
+    """Return `ax`, or the axes of a new pyplot figure in the style of the displays."""
+    if ax is None:
+        pyplot = import_optional("matplotlib.pyplot", extra="plot", purpose="Plotting")
+        _, ax = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+        ax.set_prop_cycle(color=CURVES)
+    return ax
+
+
+def tidy(ax, n_gallery):
+    """Set a logarithmic scale of ranks, per cent upwards, and take away what is not needed."""
+    ticker = import_optional("matplotlib.ticker", extra="plot", purpose="Plotting")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if n_gallery <= 2000 else (1,)))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(FAINT)
+    ax.tick_params(color=FAINT, labelcolor=INK)
+    ax.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def log_spaced_ranks(n_gallery, per_decade):
+    """Return distinct whole numbers from 1 to `n_gallery`, about evenly spaced on a logarithmic scale."""
+    steps = np.arange(0, np.log10(n_gallery), 1 / per_decade)
+    return np.unique(np.append(np.round(10**steps), n_gallery).astype(int))

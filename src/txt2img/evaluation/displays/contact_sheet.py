@@ -1,0 +1,256 @@
+"""Contact sheet: the hits of several queries at a glance."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+
+from txt2img._optional import import_optional
+from txt2img.evaluation.displays._axes import INK
+from txt2img.exceptions import UnreadablePhotographError
+
+__all__ = ["contact_sheet"]
+
+RIGHT = "#2f9e5f"
+LABEL = "#6b7280"
+PAPER = "#ffffff"
+MOUNT = "#f0f1f3"
+
+# Lengths in inches, type in points.
+MARGIN = 0.5
+GAP = 0.24
+LINE = 0.24
+LABEL_HEIGHT = 0.30
+ROW_GAP = 0.36
+ROUNDING = 0.05
+FOCUS = (0.5, 0.35)  # heads are more often above the middle of a photograph than below it
+TITLE_SIZE, QUERY_SIZE, LABEL_SIZE = 17, 12, 8.5
+
+
+def contact_sheet(rows, path=None, *, title=None, crop=True, thumbnail_width=2.0, dpi=150):
+    """Lay out the hits of each query in a line of thumbnails.
+
+    Parameters
+    ----------
+    rows : sequence of (str, sequence of (image, label, right))
+        For each query its text and its hits. An image is a path, a PIL image, or an array of shape
+        (height, width) or (height, width, 3 or 4), uint8 or floats between 0 and 1. The label is written
+        below it, for example the score. `right` marks the right photograph with a green frame if True;
+        False and None leave it unmarked.
+    path : str or Path, default=None
+        Where to save the sheet, in the format of its suffix (PNG, PDF, SVG, JPEG). The file appears
+        there complete or not at all.
+    title : str, default=None
+        Heading of the sheet.
+    crop : bool, default=True
+        Whether to crop photographs to 4:3, a little above their centre; otherwise they are shown whole,
+        on a grey mount.
+    thumbnail_width : float, default=2.0
+        Width of a thumbnail in inches.
+    dpi : int, default=150
+        Resolution in pixels per inch.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The sheet. It is not known to pyplot, so nothing has to be closed.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, or a row is not made as described.
+    UnreadablePhotographError
+        If a file is not a photograph that can be read.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The font is that of matplotlib's ``rcParams["font.family"]``. The default one covers the Latin, Greek
+    and Cyrillic scripts; name another for Chinese, Japanese or Korean.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> from txt2img.evaluation import contact_sheet
+    >>> sheet = contact_sheet(
+    ...     [("a cat looks at you", [(data.chelsea(), "0.71", True), (data.coffee(), "0.20", False)])]
+    ... )
+    >>> sheet.savefig("hits.png")  # doctest: +SKIP
+    """
+    rows = [_checked(row, i) for i, row in enumerate(rows)]
+    if not rows:
+        raise ValueError("rows is empty; a contact sheet needs at least one query")
+    sheet = _Sheet(max(1, *(len(hits) for _, hits in rows)), thumbnail_width, dpi, crop)
+    if title:
+        sheet.write_title(title)
+    for text, hits in rows:
+        sheet.write_query(text)
+        for column, (image, label, right) in enumerate(hits):
+            sheet.place(image, label, right, column)
+        sheet.end_row(bool(hits))
+    figure = sheet.finish()
+    if path is not None:
+        _save(figure, Path(path))
+    return figure
+
+
+class _Sheet:
+    """A page that is filled from the top, on one pair of axes measured in inches, y downwards."""
+
+    def __init__(self, n_columns, thumbnail_width, dpi, crop):
+        figure = import_optional("matplotlib.figure", extra="plot", purpose="A contact sheet")
+        agg = import_optional("matplotlib.backends.backend_agg", extra="plot", purpose="A contact sheet")
+        self.patches = import_optional("matplotlib.patches", extra="plot", purpose="A contact sheet")
+        self.crop = crop
+        self.size = (thumbnail_width, 0.75 * thumbnail_width)
+        self.pixels = tuple(round(side * dpi) for side in self.size)
+        self.inner_width = n_columns * thumbnail_width + (n_columns - 1) * GAP
+        self.figure = figure.Figure(figsize=(self.inner_width + 2 * MARGIN, 1), dpi=dpi, facecolor=PAPER)
+        self.renderer = agg.FigureCanvasAgg(self.figure).get_renderer()
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+        self.y = MARGIN
+
+    def write_title(self, title):
+        self._write(MARGIN, self.y, title, self.inner_width, TITLE_SIZE, INK, weight="bold")
+        self.y += 2.2 * LINE
+
+    def write_query(self, text):
+        for line in self._wrapped(_clean(text), self.inner_width, n_lines=2):
+            self._write(MARGIN, self.y, line, self.inner_width, QUERY_SIZE, INK, weight="bold")
+            self.y += LINE
+        self.y += 0.11
+
+    def place(self, image, label, right, column):
+        width, height = self.size
+        x = MARGIN + column * (width + GAP)
+        picture = self.axes.imshow(
+            _thumbnail(image, self.pixels, self.crop),
+            extent=(x, x + width, self.y + height, self.y),
+            aspect="auto",
+        )
+        picture.set_clip_path(self._rounded(x, self.y, facecolor="none", edgecolor="none"))
+        if right:
+            self._rounded(
+                x, self.y, outset=0.055, facecolor="none", edgecolor=RIGHT, linewidth=2.6, gid="right"
+            )
+        colour, weight = (RIGHT, "bold") if right else (LABEL, "normal")
+        self._write(x, self.y + height + 0.11, label, width, LABEL_SIZE, colour, weight=weight)
+
+    def end_row(self, has_pictures):
+        self.y += (self.size[1] + LABEL_HEIGHT if has_pictures else 0) + ROW_GAP
+
+    def finish(self):
+        width, height = self.inner_width + 2 * MARGIN, self.y - ROW_GAP + MARGIN
+        self.figure.set_size_inches(width, height)
+        self.axes.set(xlim=(0, width), ylim=(height, 0))
+        return self.figure
+
+    def _rounded(self, x, y, *, outset=0.0, **style):
+        width, height = self.size
+        return self.axes.add_patch(
+            self.patches.FancyBboxPatch(
+                (x - outset, y - outset),
+                width + 2 * outset,
+                height + 2 * outset,
+                boxstyle=self.patches.BoxStyle.Round(pad=0, rounding_size=ROUNDING + outset / 2),
+                **style,
+            )
+        )
+
+    def _write(self, x, y, text, width, size, colour, *, weight):
+        artist = self.axes.text(
+            x, y, "", va="top", fontsize=size, color=colour, fontweight=weight, parse_math=False
+        )
+        artist.set_text(_shortened(_clean(text), lambda part: self._width(artist, part) <= width))
+
+    def _wrapped(self, text, width, n_lines):
+        """Break into at most `n_lines` lines; what is too much stays on the last one."""
+        probe = self.axes.text(0, 0, "", fontsize=QUERY_SIZE, fontweight="bold", parse_math=False)
+        lines, words = [], text.split()
+        while words and len(lines) < n_lines - 1:
+            n = 1
+            while n < len(words) and self._width(probe, " ".join(words[: n + 1])) <= width:
+                n += 1
+            lines.append(" ".join(words[:n]))
+            words = words[n:]
+        probe.remove()
+        return [*lines, " ".join(words)] if words else lines
+
+    def _width(self, artist, text):
+        artist.set_text(text)
+        return artist.get_window_extent(self.renderer).width / self.figure.dpi
+
+
+def _checked(row, i):
+    try:
+        text, hits = row
+        hits = [(image, label, right) for image, label, right in hits]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"rows[{i}] is a {type(row).__name__} that cannot be read; "
+            "it must be (text of the query, [(image, label, right), ...])"
+        ) from error
+    return str(text), hits
+
+
+def _clean(text):
+    """Compose accents, and turn line breaks and unprintable characters into spaces."""
+    text = unicodedata.normalize("NFC", str(text))
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _shortened(text, fits):
+    if fits(text):
+        return text
+    short, long = 0, len(text)
+    while long - short > 1:
+        middle = (short + long) // 2
+        short, long = (middle, long) if fits(text[:middle].rstrip() + "…") else (short, middle)
+    return text[:short].rstrip() + "…"
+
+
+def _thumbnail(image, pixels, crop):
+    """Return an upright RGB array of 4:3, cropped or mounted on grey."""
+    pil = import_optional("PIL.Image", extra="plot", purpose="A contact sheet")
+    ops = import_optional("PIL.ImageOps", extra="plot", purpose="A contact sheet")
+    if isinstance(image, (str, os.PathLike)):
+        try:
+            with pil.open(image) as file:
+                return _thumbnail(ops.exif_transpose(file), pixels, crop)
+        except (OSError, SyntaxError, pil.DecompressionBombError) as error:
+            raise UnreadablePhotographError(f"cannot read the photograph {str(image)!r}: {error}") from error
+    if not isinstance(image, pil.Image):
+        image = pil.fromarray(_as_bytes(image))
+    image = image.convert("RGBA")
+    image = pil.alpha_composite(pil.new("RGBA", image.size, PAPER), image).convert("RGB")
+    if crop:
+        image = ops.fit(image, pixels, pil.Resampling.LANCZOS, centering=FOCUS)
+    else:
+        image = ops.pad(image, pixels, pil.Resampling.LANCZOS, color=MOUNT)
+    return np.asarray(image)
+
+
+def _as_bytes(image):
+    pixels = np.asarray(image)
+    if pixels.dtype.kind == "f" and pixels.size and pixels.min() >= 0 and pixels.max() <= 1:
+        pixels = np.round(255 * pixels).astype(np.uint8)
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise ValueError(
+            f"an image is an array of shape {pixels.shape} and dtype {pixels.dtype}; "
+            "it must be (height, width) or (height, width, 3 or 4), uint8 or floats between 0 and 1, "
+            "or else a path or a PIL image"
+        )
+    return pixels
+
+
+def _save(figure, path):
+    """Write beside the target and rename, so that no half-written file is ever seen."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        figure.savefig(partial, format=path.suffix[1:] or "png")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""Histogram of the ranks of the right photographs."""
+
+import numpy as np
+
+from txt2img.evaluation.displays._axes import INK, axes_or_new, log_spaced_ranks, tidy
+
+__all__ = ["RankHistogramDisplay"]
+
+BARS = "#86aac4"
+
+
+class RankHistogramDisplay:
+    """Histogram of the ranks of the right photographs, against chance.
+
+    Made by `from_report`. The bins widen with the rank, as the attention of a reader fades: rank 1 and
+    rank 2 have bins of their own. At chance a bin gets a share of the queries equal to its share of the
+    photographs.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (n_bins + 1,), dtype int
+        Bin j holds the ranks from ``edges[j] + 1`` to ``edges[j + 1]``; the first edge is 0, the last
+        the number of photographs.
+    share : ndarray of shape (n_bins,)
+        Share of the queries in each bin, between 0 and 1. A query with ties is spread over the ranks
+        it may have.
+    title : str, default=None
+        Title of the axes.
+
+    Attributes
+    ----------
+    chance : ndarray of shape (n_bins,)
+        Share of the queries in each bin if the photographs came in random order.
+    ax_ : matplotlib Axes
+        The axes, after `plot`.
+    figure_ : matplotlib Figure
+        The figure, after `plot`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from txt2img.evaluation import RankHistogramDisplay, RetrievalReport
+    >>> report = RetrievalReport(np.array([0, 1, 7]), np.ones(3, int), (1, 5, 10), 20, ["a", "b", "c"])
+    >>> display = RankHistogramDisplay.from_report(report, ax=Figure().subplots())
+    >>> display.title
+    'R@1 33.3 %   R@5 66.7 %   R@10 100.0 %   median rank 2'
+    """
+
+    def __init__(self, edges, share, *, title=None):
+        self.edges = edges
+        self.share = share
+        self.title = title
+
+    @classmethod
+    def from_report(cls, report, *, bins_per_decade=6, ax=None):
+        """Draw the histogram of a report.
+
+        Parameters
+        ----------
+        report : RetrievalReport
+            The evaluation.
+        bins_per_decade : int, default=6
+            About how many bins a factor of ten in rank is divided into.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; by default those of a new figure.
+
+        Returns
+        -------
+        RankHistogramDisplay
+            The display, drawn.
+        """
+        ends = log_spaced_ranks(report.n_gallery, bins_per_decade)
+        share = np.diff([report.recall_at(k) for k in ends], prepend=0)
+        recalls = [f"R@{k} {100 * report.recall_at(k):.1f} %" for k in (1, 5, 10) if k <= report.n_gallery]
+        title = "   ".join([*recalls, f"median rank {report.median_rank:,.4g}"])
+        return cls(np.append(0, ends), share, title=title).plot(ax)
+
+    @property
+    def chance(self):
+        """Share of the queries in each bin at chance."""
+        return np.diff(self.edges) / self.edges[-1]
+
+    def plot(self, ax=None):
+        """Draw the histogram.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; by default those of a new figure.
+
+        Returns
+        -------
+        RankHistogramDisplay
+            Itself, with `ax_` and `figure_`.
+        """
+        ax = axes_or_new(ax)
+        sides = np.asarray(self.edges) + 0.5
+        ax.stairs(self.share, sides, fill=True, color=BARS, label="queries")
+        ax.vlines(sides[1:-1], 0, np.minimum(self.share[1:], self.share[:-1]), color="white", linewidth=1)
+        ax.stairs(self.chance, sides, baseline=None, color=INK, linestyle="--", linewidth=1.3, label="chance")
+        tidy(ax, self.edges[-1])
+        ax.set_xlim(sides[0], sides[-1])
+        ax.set_xlabel("rank of the right photograph", color=INK)
+        ax.set_ylabel("share of the queries", color=INK)
+        ax.legend(frameon=False, labelcolor=INK, loc="upper center")
+        if self.title:
+            ax.set_title(self.title, color=INK, fontsize="medium", loc="left", pad=14)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

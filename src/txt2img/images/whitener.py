@@ -1,0 +1,181 @@
+"""DescriptorWhitener: descriptors that are easier to predict and to compare."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import linalg
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+
+class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Centre descriptors, turn them to their principal axes and even out their variances.
+
+    The axes of large variance of a pooled feature drown the others in every inner product. Each axis is
+    divided by its standard deviation to the power `exponent`:
+
+    .. math:: z_j = \frac{v_j^\top (x - \mu)}{(\lambda_j + \epsilon)^{\text{exponent}/2}}
+
+    where :math:`\lambda_j` are the eigenvalues of the covariance, :math:`v_j` its eigenvectors and
+    :math:`\epsilon` is `shrinkage` times the mean eigenvalue. Halfway between none (0) and full
+    whitening (1) is best for descriptors that are predicted from text: the small axes are the least
+    predictable.
+
+    Parameters
+    ----------
+    n_components : int or None, default=512
+        Number of principal axes kept, the ones of largest variance; at most as many as the descriptors
+        have numbers and the fitted photographs have independent directions. None keeps all of these.
+    exponent : float, default=0.5
+        0 only centres and rotates, 1 gives every axis the variance 1.
+    shrinkage : float, default=0.0
+        Added to every eigenvalue, in units of their mean, so that axes of hardly any variance are not
+        blown up.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (n_features_in_,), dtype float64
+        Mean descriptor.
+    components_ : ndarray of shape (n_components_, n_features_in_)
+        Principal axes divided by what the whitening divides them by.
+    variances_ : ndarray of shape (n_components_,), dtype float64
+        Variance along each axis before whitening.
+    n_components_ : int
+        Number of axes kept.
+    n_samples_seen_ : int
+        Number of descriptors seen by `fit` or by all calls of `partial_fit`.
+    covariance_ : ndarray of shape (n_features_in_, n_features_in_), dtype float64
+        Covariance of the descriptors; kept only by `partial_fit`, which goes on from it.
+    n_features_in_ : int
+        Width of the descriptors.
+
+    References
+    ----------
+    Jégou and Chum, "Negative evidences and co-occurences in image retrieval: the benefit of PCA and
+    whitening", ECCV 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from txt2img import DescriptorWhitener
+    >>> descriptors = np.random.default_rng(0).normal(size=(200, 8)) * [9, 5, 3, 2, 1, 1, 1, 1]
+    >>> whitened = DescriptorWhitener(n_components=4, exponent=1).fit_transform(descriptors)
+    >>> whitened.std(axis=0).round(3).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "exponent": [Interval(Real, 0, 1, closed="both")],
+        "shrinkage": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, n_components=512, *, exponent=0.5, shrinkage=0.0):
+        self.n_components = n_components
+        self.exponent = exponent
+        self.shrinkage = shrinkage
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn mean and principal axes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Descriptors, of captioned and uncaptioned photographs alike.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : DescriptorWhitener
+            The fitted estimator.
+        """
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        self.n_samples_seen_ = len(X)
+        self.mean_, covariance = _moments(X)
+        self._set_axes(covariance, X.dtype)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from further descriptors, which need not fit in memory all at once.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The next descriptors.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : DescriptorWhitener
+            Fitted on all descriptors that `partial_fit` has seen so far.
+        """
+        first = not hasattr(self, "covariance_")
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
+        mean, covariance = _moments(X)
+        n_samples = len(X)
+        if not first:
+            n_samples += self.n_samples_seen_
+            share = len(X) / n_samples
+            apart = mean - self.mean_
+            mean = self.mean_ + share * apart
+            covariance *= share
+            covariance += (1 - share) * self.covariance_ + share * (1 - share) * np.outer(apart, apart)
+        self.n_samples_seen_, self.mean_, self.covariance_ = n_samples, mean, covariance
+        self._set_axes(covariance, X.dtype)
+        return self
+
+    def _set_axes(self, covariance, dtype):
+        variances, axes = linalg.eigh(covariance, driver="evd")
+        variances, axes = variances[::-1], axes[:, ::-1]
+        # Directions without variance are noise of rounding; one at least stays, for constant descriptors.
+        rank = max(1, int((variances > variances[0] * len(variances) * np.finfo(dtype).eps).sum()))
+        kept = rank if self.n_components is None else min(self.n_components, rank)
+        scale = (variances[:kept].clip(0) + self.shrinkage * variances.mean()) ** (self.exponent / 2)
+        axes = axes[:, :kept] / np.where(scale > 0, scale, 1)
+        axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(kept)])
+        self.components_ = np.ascontiguousarray(axes.T, dtype=dtype)
+        self.variances_ = variances[:kept].copy()
+        self.n_components_ = kept
+
+    def transform(self, X):
+        """Whiten descriptors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Descriptors.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components_), dtype as X
+            Whitened descriptors.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return (X - self.mean_.astype(X.dtype)) @ self.components_.T.astype(X.dtype)
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _moments(X):
+    """Mean and covariance in double precision; the product itself runs in the precision of X."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    centred = X - mean.astype(X.dtype)
+    return mean, (centred.T @ centred).astype(np.float64) / len(X)

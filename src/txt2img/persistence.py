@@ -1,0 +1,269 @@
+"""Saving and loading of fitted estimators without pickle.
+
+A saved estimator is a folder: ``manifest.json`` holds the classes, parameters and plain values, and for
+every array the name, type, shape and SHA-256 sum of a ``.npy`` file beside it, named after that sum. Arrays
+are written first, and the manifest is put in place last, in one step; a process that dies on the way leaves
+what was there before. Loading builds only classes of a closed list and reads arrays with pickle forbidden.
+"""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import secrets
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from txt2img.exceptions import SavedFileError
+
+FORMAT_VERSION = 1
+_SCIKIT_LEARN = (FeatureUnion, KernelRidge, Normalizer, Pipeline, StandardScaler)
+MANIFEST = "manifest.json"
+_DTYPES = {"float32": np.float32, "float64": np.float64}
+
+
+def save(estimator, path):
+    """Save a fitted estimator to a folder.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An estimator of txt2img, or a scikit-learn ``Pipeline`` or ``FeatureUnion`` of such;
+        scikit-learn's ``KernelRidge``, ``Normalizer`` and ``StandardScaler`` may be among them.
+    path : str or path-like
+        The folder. It is made if it does not exist; what was saved there before is replaced.
+
+    Raises
+    ------
+    TypeError
+        If a part cannot be saved, such as a torch module or a function as backbone. The message names it.
+    FileExistsError
+        If the folder exists and holds files, but no saved estimator.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from txt2img import ImageIndex
+    >>> from txt2img.persistence import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(ImageIndex().fit([[1, 0], [0, 1]], ids=["cat", "dog"]), folder)
+    ...     load(folder).predict([[0, 2]]).tolist()
+    ['dog']
+    """
+    folder = Path(path)
+    writer = _Writer()
+    tree = writer.encode(estimator, "estimator")
+    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"path={os.fspath(path)!r} holds files but no saved estimator: pass a new or empty folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "format": "txt2img",
+        "format_version": FORMAT_VERSION,
+        "written_by": {
+            name: importlib.metadata.version(name) for name in ("txt2img", "scikit-learn", "numpy")
+        },
+        "estimator": tree,
+        "arrays": {
+            digest: {"dtype": str(array.dtype), "shape": list(array.shape)}
+            for digest, array in writer.arrays.items()
+        },
+    }
+    for digest, array in writer.arrays.items():
+        if not (folder / f"{digest}.npy").exists():
+            _write(folder / f"{digest}.npy", _npy(array))
+    _write(folder / MANIFEST, json.dumps(manifest, ensure_ascii=True, indent=1).encode("ascii"))
+    for file in folder.glob("*.npy"):
+        if file.stem not in writer.arrays:
+            file.unlink(missing_ok=True)
+
+
+def load(path):
+    """Load an estimator saved by :func:`save`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder.
+
+    Returns
+    -------
+    estimator
+        It predicts as the saved one did, bit for bit.
+
+    Raises
+    ------
+    SavedFileError
+        If the folder holds no saved estimator, a damaged one, or one of a newer format.
+    """
+    folder = Path(path)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise SavedFileError(
+            f"path={os.fspath(path)!r} holds no {MANIFEST}: nothing was saved there"
+        ) from None
+    except ValueError as error:
+        raise SavedFileError(f"{folder / MANIFEST} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != "txt2img":
+        raise SavedFileError(f"{folder / MANIFEST} is not a manifest of txt2img")
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise SavedFileError(
+            f"{folder} has the format version {version!r} and this txt2img reads {FORMAT_VERSION}: "
+            "load it with the version of txt2img that wrote it, or a newer one"
+        )
+    try:
+        return _Reader(folder, manifest["arrays"]).decode(manifest["estimator"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, SavedFileError):
+            raise
+        raise SavedFileError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+
+
+class _Writer:
+    """Turns estimators and values into JSON, with the arrays set aside under their sums."""
+
+    def __init__(self):
+        self.arrays = {}
+
+    def encode(self, value, name):
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, np.generic):
+            return self.encode(value.item(), name)
+        if isinstance(value, np.ndarray):
+            return self._encode_array(value, name)
+        if isinstance(value, tuple):
+            return {"tuple": self.encode(list(value), name)}
+        if isinstance(value, list):
+            return [self.encode(item, f"{name}[{i}]") for i, item in enumerate(value)]
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return {"dict": {key: self.encode(item, f"{name}[{key!r}]") for key, item in value.items()}}
+        if value in _DTYPES.values():
+            return {"dtype": np.dtype(value).name}
+        if type(value) in _known_classes().values():
+            return self._encode_estimator(value, name)
+        raise TypeError(
+            f"{name} is a {type(value).__name__}, which cannot be saved: only estimators of txt2img, "
+            "pipelines and unions of them, numbers, strings and arrays can"
+        )
+
+    def _encode_estimator(self, estimator, name):
+        parameters = estimator.get_params(deep=False)
+        fitted = {key: value for key, value in vars(estimator).items() if key.endswith("_")}
+        return {
+            "class": type(estimator).__name__,
+            "parameters": {key: self.encode(value, f"{name}.{key}") for key, value in parameters.items()},
+            "fitted": {key: self.encode(value, f"{name}.{key}") for key, value in fitted.items()},
+        }
+
+    def _encode_array(self, array, name):
+        if array.dtype == object:
+            return {"objects": self.encode(array.tolist(), name)}
+        digest = hashlib.sha256(_npy(array)).hexdigest()
+        self.arrays[digest] = array
+        return {"array": digest}
+
+
+class _Reader:
+    """Builds estimators and values from JSON and the arrays beside it."""
+
+    def __init__(self, folder, arrays):
+        self.folder = folder
+        self.arrays = arrays
+
+    def decode(self, value):
+        if isinstance(value, list):
+            return [self.decode(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "class" in value:
+            return self._decode_estimator(value)
+        ((kind, content),) = value.items()
+        if kind == "tuple":
+            return tuple(self.decode(content))
+        if kind == "dict":
+            return {key: self.decode(item) for key, item in content.items()}
+        if kind == "dtype":
+            return _DTYPES[content]
+        if kind == "objects":
+            items = self.decode(content)
+            array = np.empty(len(items), dtype=object)
+            array[:] = items
+            return array
+        if kind == "array":
+            return self._decode_array(content)
+        raise SavedFileError(
+            f"{self.folder / MANIFEST} is damaged: it holds a value of unknown kind {kind!r}"
+        )
+
+    def _decode_estimator(self, value):
+        classes = _known_classes()
+        if value["class"] not in classes:
+            raise SavedFileError(
+                f"{self.folder / MANIFEST} asks for the class {value['class']!r}, which is not allowed"
+            )
+        parameters = {key: self.decode(item) for key, item in value["parameters"].items()}
+        estimator = classes[value["class"]](**parameters)
+        for key, item in value["fitted"].items():
+            if not key.endswith("_") or key.startswith("_"):
+                raise SavedFileError(
+                    f"{self.folder / MANIFEST} sets the attribute {key!r}, which is not allowed"
+                )
+            setattr(estimator, key, self.decode(item))
+        return estimator
+
+    def _decode_array(self, digest):
+        if (
+            not isinstance(digest, str)
+            or digest not in self.arrays
+            or not re.fullmatch("[0-9a-f]{64}", digest)
+        ):
+            raise SavedFileError(
+                f"{self.folder / MANIFEST} is damaged: it does not list the array {digest!r}"
+            )
+        file = self.folder / f"{digest}.npy"
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            raise SavedFileError(f"{file} is missing") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
+        return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+def _known_classes():
+    """Classes that may be saved and loaded, by name; everything else is refused."""
+    import txt2img
+
+    ours = (getattr(txt2img, name) for name in txt2img.__all__)
+    estimators = [each for each in ours if isinstance(each, type) and issubclass(each, BaseEstimator)]
+    return {each.__name__: each for each in [*estimators, *_SCIKIT_LEARN]}
+
+
+def _npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _write(file, content):
+    """Write a file under a temporary name, make sure it is on the disk, and give it its name."""
+    temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

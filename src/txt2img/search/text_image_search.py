@@ -1,0 +1,486 @@
+"""TextImageSearch: from captioned photographs and a heap without captions to answers."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from txt2img.images import class_descriptors, list_photographs
+from txt2img.search.presets import PRESETS, class_names_parts, default_parts
+
+
+class Hit(NamedTuple):
+    """One photograph of an answer.
+
+    Parameters
+    ----------
+    id : hashable
+        Id of the photograph: its path, or what was given as its id.
+    score : float
+        How near it is to what the sentence describes; greater is better.
+    rank : int
+        Its place in the answer, from 1.
+    """
+
+    id: object
+    score: float
+    rank: int
+
+
+class TextImageSearch(BaseEstimator):
+    """Learn from captioned photographs, then find uncaptioned ones by what they show.
+
+    Wherever photographs are passed, their descriptors may be passed instead, as an array of floats of
+    shape (n_photos, d): CLIP's, DINO's or your own.
+
+    Parameters
+    ----------
+    featurizer : transformer, default=None
+        From photographs to descriptors; by default ``ImageFeaturizer()``. For several backbones side by
+        side take a ``FeatureUnion``.
+    whitener : transformer, "passthrough" or None, default=None
+        From descriptors to the space that is searched; by default ``DescriptorWhitener()``.
+    vectorizer : transformer, default=None
+        From sentences to vectors; by default ``CaptionVectorizer()``.
+    regressor : regressor, default=None
+        From vectors to descriptors; by default ``TextToVisualRegressor()``.
+    index : ImageIndex, default=None
+        Finds the nearest descriptors; by default ``ImageIndex(hubness="csls")``, whose bank of typical
+        queries are the training captions.
+    bank_size : int, default=5000
+        How many training captions, evenly spread, make up that bank.
+
+    Attributes
+    ----------
+    featurizer_, whitener_, vectorizer_, regressor_ : estimators
+        The fitted parts; `featurizer_` is None if the search was fitted on descriptors and no featurizer
+        was given, `whitener_` is None for ``"passthrough"``.
+    index_ : ImageIndex or None
+        The gallery; None before the first call of `add`.
+    bank_ : ndarray of shape (n_bank, n_features), dtype float32
+        Predicted descriptors of training captions.
+
+    Examples
+    --------
+    >>> from txt2img import TextImageSearch
+    >>> from txt2img.datasets import make_captioned_descriptors
+    >>> captions, descriptors = make_captioned_descriptors(300, random_state=0)
+    >>> search = TextImageSearch().fit(descriptors[:250], captions[:250])
+    >>> search.add(descriptors[250:], ids=[f"photo{i}" for i in range(50)])
+    TextImageSearch()
+    >>> [hit.id for hit in search.query(captions[250][0], k=3)]  # doctest: +SKIP
+    ['photo0', 'photo31', 'photo7']
+    """
+
+    def __init__(
+        self, featurizer=None, *, whitener=None, vectorizer=None, regressor=None, index=None, bank_size=5000
+    ):
+        self.featurizer = featurizer
+        self.whitener = whitener
+        self.vectorizer = vectorizer
+        self.regressor = regressor
+        self.index = index
+        self.bank_size = bank_size
+
+    @classmethod
+    def from_preset(cls, name, **parts):
+        """Build a search by name.
+
+        Parameters
+        ----------
+        name : {"default", "best", "recipe", "class_names"}
+            - ``"default"``: TF-IDF of all words, ridge regression on half-whitened descriptors, cosine
+              with hubness correction. What ``TextImageSearch()`` is too.
+            - ``"best"``: the default, with an embedding of the sentence beside the words; needs the
+              extra ``offline``.
+            - ``"recipe"``: the recipe that this library started from and is measured against. ResNet-152
+              descriptors of length 1; TF-IDF of words seen in at least 2 photographs and at most 10 % of
+              them; one network with 2,048 hidden units and linear output, mean squared error, 10 epochs;
+              search by Euclidean distance.
+            - ``"class_names"``: for the classes of a backbone in place of captioned photographs; see
+              :meth:`from_class_names`.
+        **parts : estimators
+            Parts to put in place of the preset's, such as ``featurizer=ImageFeaturizer("resnet50")``.
+
+        Returns
+        -------
+        TextImageSearch
+            Not fitted yet.
+
+        Raises
+        ------
+        ValueError
+            If no preset goes by that name.
+
+        Examples
+        --------
+        >>> from txt2img import ImageFeaturizer, TextImageSearch
+        >>> search = TextImageSearch.from_preset("recipe", featurizer=ImageFeaturizer("mobilenet_v2"))
+        >>> search.regressor.hidden
+        2048
+        """
+        if name not in PRESETS:
+            raise ValueError(f"name={name!r} is not a preset: choose one of {', '.join(map(repr, PRESETS))}")
+        return cls(**(PRESETS[name]() | parts))
+
+    @classmethod
+    def from_class_names(cls, backbone="efficientnet_lite2"):
+        """Build a search without any captioned photograph, from the names of the backbone's own classes.
+
+        It knows what its classes and their groups look like, and the sentence encoder carries that over to
+        the words of a query. A few thousand captions of your own make a far better search.
+
+        Parameters
+        ----------
+        backbone : str, default="efficientnet_lite2"
+            Name of a backbone trained on ImageNet.
+
+        Returns
+        -------
+        TextImageSearch
+            Fitted, with an empty gallery. Needs the extra ``offline`` for the sentence encoder.
+
+        See Also
+        --------
+        txt2img.images.class_descriptors : What it is fitted on.
+
+        Examples
+        --------
+        >>> from txt2img import TextImageSearch
+        >>> from txt2img.datasets import load_sample_photographs
+        >>> photos = load_sample_photographs().photos
+        >>> search = TextImageSearch.from_class_names().add(photos)
+        >>> search.query("un gato", k=1)[0].id.endswith("chelsea.png")
+        True
+        """
+        featurizer = class_names_parts()["featurizer"].set_params(backbone=backbone)
+        search = cls.from_preset("class_names", featurizer=featurizer)
+        return search.fit(*class_descriptors(backbone))
+
+    def fit(self, photos, captions):
+        """Learn from captioned photographs; a gallery added before is emptied.
+
+        Parameters
+        ----------
+        photos : sequence of photographs, or array of shape (n_photos, d)
+            Whatever the featurizer takes, or descriptors. Photographs that it could not read (rows of
+            NaN, after a warning) are left out together with their captions.
+        captions : sequence of length n_photos
+            The sentences of each photograph, as a list or as one string. A photograph without any (an
+            empty list) helps to fit the whitener.
+
+        Returns
+        -------
+        self : TextImageSearch
+            The fitted search; as it was before if an error is raised.
+
+        Raises
+        ------
+        ValueError
+            If there are no captions, their number is not that of the photographs, or descriptors that
+            were passed hold NaN.
+        """
+        photos = _as_photographs(photos)
+        captions = _check_captions(captions, len(photos))
+        given = {name: getattr(self, name) for name in default_parts()}
+        parts = default_parts() | {name: part for name, part in given.items() if part is not None}
+        featurizer = None
+        if self.featurizer is not None or not _are_descriptors(photos):
+            featurizer = clone(parts["featurizer"])
+        if _are_descriptors(photos):
+            descriptors = _check_descriptors(photos)
+        else:
+            descriptors = featurizer.fit(photos).transform(photos)
+            seen = ~np.isnan(descriptors).all(axis=1)
+            descriptors = descriptors[seen]
+            captions = [own for own, kept in zip(captions, seen) if kept]
+        whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
+        targets = descriptors if whitener is None else whitener.transform(descriptors)
+        sentences = [sentence for own in captions for sentence in own]
+        photograph = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
+        if not sentences:
+            raise ValueError("captions holds no sentence of a readable photograph: pass at least one")
+        vectorizer, regressor = clone(parts["vectorizer"]), clone(parts["regressor"])
+        vectors = vectorizer.fit_transform(sentences, targets[photograph])
+        regressor.fit(vectors, targets[photograph])
+        spread = np.unique(np.linspace(0, len(sentences) - 1, self.bank_size).astype(np.intp))
+        bank = np.asarray(regressor.predict(vectors[spread]), np.float32)
+        self.featurizer_, self.whitener_, self.vectorizer_ = featurizer, whitener, vectorizer
+        self.regressor_, self.bank_, self.index_ = regressor, bank, None
+        return self
+
+    def add(self, photos, *, ids=None):
+        """Take photographs into the gallery.
+
+        Parameters
+        ----------
+        photos : sequence of photographs, path of a folder, or array of shape (n_photos, d)
+            A folder is walked through; descriptors are taken as they are.
+        ids : sequence of hashables of length n_photos, default=None
+            Name of each photograph. By default its path, else a running number.
+
+        Returns
+        -------
+        self : TextImageSearch
+            With the photographs in its gallery; as it was before if an error is raised.
+
+        Raises
+        ------
+        NotFittedError
+            If the search was not fitted yet.
+        ValueError
+            If an id is in the gallery already, or a folder holds no photograph.
+        """
+        check_is_fitted(self)
+        photos = _as_photographs(photos)
+        if ids is None and not _are_descriptors(photos) and all(isinstance(p, str) for p in photos):
+            ids = photos
+        descriptors = self.transform(photos)
+        if self.index_ is None:
+            self.index_ = self._new_index().fit(descriptors, ids=ids, **self._bank())
+        else:
+            self.index_.add(descriptors, ids=ids)
+        return self
+
+    def remove(self, ids):
+        """Take photographs out of the gallery.
+
+        Parameters
+        ----------
+        ids : sequence of hashables
+            Their ids.
+
+        Returns
+        -------
+        self : TextImageSearch
+            Without them; as it was before if an error is raised.
+
+        Raises
+        ------
+        KeyError
+            If an id is not in the gallery.
+        """
+        self._gallery().remove(ids)
+        return self
+
+    def query(self, text, k=5):
+        """Find the photographs that sentences describe.
+
+        Parameters
+        ----------
+        text : str or list of str
+            A sentence, or several.
+        k : int, default=5
+            How many photographs to find for each, at most as many as there are.
+
+        Returns
+        -------
+        list of Hit, or list of list of Hit
+            The best first; for several sentences one list a sentence.
+
+        Raises
+        ------
+        NotFittedError
+            If the search was not fitted yet.
+        ValueError
+            If the gallery is empty, or k is larger than it.
+        """
+        gallery = self._gallery()
+        sentences = [text] if isinstance(text, str) else list(text)
+        scores, ids = gallery.search(self.predict(sentences), k=k)
+        answers = [
+            [Hit(id, score, rank) for rank, (id, score) in enumerate(zip(*row), start=1)]
+            for row in zip(ids.tolist(), scores.tolist())
+        ]
+        return answers[0] if isinstance(text, str) else answers
+
+    def predict(self, sentences):
+        """Predict the descriptors that sentences describe, in the space that is searched.
+
+        Parameters
+        ----------
+        sentences : list of str
+            Sentences.
+
+        Returns
+        -------
+        ndarray of shape (n_sentences, n_features)
+            Predicted descriptors.
+        """
+        check_is_fitted(self)
+        return self.regressor_.predict(self.vectorizer_.transform(sentences))
+
+    def transform(self, photos):
+        """Describe photographs in the space that is searched.
+
+        Parameters
+        ----------
+        photos : sequence of photographs, path of a folder, or array of shape (n_photos, d)
+            Photographs or their descriptors.
+
+        Returns
+        -------
+        ndarray of shape (n_photos, n_features)
+            Descriptors; a row of NaN for a photograph that could not be read.
+
+        Raises
+        ------
+        ValueError
+            If photographs are passed to a search that was fitted on descriptors.
+        """
+        check_is_fitted(self)
+        photos = _as_photographs(photos)
+        if _are_descriptors(photos):
+            descriptors = _check_descriptors(photos)
+        elif self.featurizer_ is None:
+            raise ValueError(
+                "photos holds photographs but the search was fitted on descriptors: pass descriptors "
+                "computed in the same way, or build the search with the featurizer that computed them"
+            )
+        else:
+            descriptors = self.featurizer_.transform(photos)
+        if self.whitener_ is None:
+            return descriptors
+        missing = np.isnan(descriptors).all(axis=1)
+        if not missing.any():
+            return self.whitener_.transform(descriptors)
+        whitened = self.whitener_.transform(np.where(missing[:, None], 0, descriptors))
+        whitened[missing] = np.nan
+        return whitened
+
+    def evaluate(self, photos, captions, *, ks=(1, 2, 5, 10)):
+        """Ask with the captions of unseen photographs, and see at which rank the right one comes.
+
+        The gallery of this evaluation are the photographs passed, not those taken in by `add`.
+
+        Parameters
+        ----------
+        photos : sequence of photographs, or array of shape (n_photos, d)
+            Photographs that `fit` has not seen.
+        captions : sequence of length n_photos
+            The sentences of each; every one is a query.
+        ks : tuple of int, default=(1, 2, 5, 10)
+            Ranks at which recall is told.
+
+        Returns
+        -------
+        RetrievalReport
+            Recall at each of ks, median and mean rank, and chance beside them.
+        """
+        from txt2img.evaluation import RetrievalEvaluator
+
+        check_is_fitted(self)
+        photos = _as_photographs(photos)
+        captions = _check_captions(captions, len(photos))
+        index = self._new_index().fit(self.transform(photos), **self._bank())
+        sentences = [sentence for own in captions for sentence in own]
+        photograph = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
+        return RetrievalEvaluator(ks=ks).evaluate(self.predict(sentences), index, photograph)
+
+    def save(self, path):
+        """Save the fitted search with its gallery to a folder, without pickle.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder; a search saved there before is replaced in one step.
+
+        See Also
+        --------
+        txt2img.persistence : What is saved, and in which form.
+        """
+        from txt2img.persistence import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """Load a search saved by `save`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder.
+
+        Returns
+        -------
+        TextImageSearch
+            It answers as the saved one did, bit for bit.
+
+        Raises
+        ------
+        SavedFileError
+            If the folder holds no saved search, or a damaged or newer one.
+        """
+        from txt2img.exceptions import SavedFileError
+        from txt2img.persistence import load
+
+        search = load(path)
+        if not isinstance(search, cls):
+            raise SavedFileError(
+                f"path={os.fspath(path)!r} holds a {type(search).__name__}, not a {cls.__name__}"
+            )
+        return search
+
+    def __len__(self):
+        """Return the number of photographs in the gallery."""
+        return 0 if getattr(self, "index_", None) is None else len(self.index_)
+
+    def __bool__(self):
+        """Be true even with an empty gallery."""
+        return True
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "regressor_")
+
+    def _new_index(self):
+        return clone(default_parts()["index"] if self.index is None else self.index)
+
+    def _bank(self):
+        return {"bank": self.bank_} if getattr(self._new_index(), "hubness", None) else {}
+
+    def _gallery(self):
+        check_is_fitted(self)
+        if not len(self):
+            raise ValueError("the gallery is empty: add photographs with add(photos) first")
+        return self.index_
+
+
+def _as_photographs(photos):
+    """Make of a folder the list of its photographs and of path-likes strings; leave descriptors alone."""
+    if isinstance(photos, str | os.PathLike):
+        return list_photographs(photos)
+    if _are_descriptors(photos):
+        return photos
+    return [os.fspath(photo) if isinstance(photo, os.PathLike) else photo for photo in photos]
+
+
+def _are_descriptors(photos):
+    return isinstance(photos, np.ndarray) and photos.ndim == 2 and photos.dtype.kind == "f"
+
+
+def _check_descriptors(descriptors):
+    bad = np.flatnonzero(~np.isfinite(descriptors).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"photos holds descriptors with NaN or infinity in {len(bad)} rows, the first of them "
+            f"row {bad[0]}: leave these photographs out, with their captions"
+        )
+    return descriptors
+
+
+def _check_captions(captions, n_photos):
+    if isinstance(captions, str):
+        raise ValueError("captions is one string: pass one list of sentences a photograph")
+    captions = [[own] if isinstance(own, str) else list(own) for own in captions]
+    if len(captions) != n_photos:
+        raise ValueError(
+            f"captions has {len(captions)} entries but there are {n_photos} photographs: "
+            "pass one list of sentences a photograph"
+        )
+    if not any(captions):
+        raise ValueError("captions is empty: pass at least one sentence")
+    return captions

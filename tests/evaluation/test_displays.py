@@ -1,0 +1,303 @@
+"""Displays carry the right data, and the contact sheet draws what it is given."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from txt2img.evaluation import RankHistogramDisplay, RecallCurveDisplay, RetrievalReport, contact_sheet
+from txt2img.exceptions import MissingExtraError, UnreadablePhotographError
+
+matplotlib = pytest.importorskip("matplotlib")
+PIL_Image = pytest.importorskip("PIL.Image")
+Figure = pytest.importorskip("matplotlib.figure").Figure
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def report_of(ranks, n_gallery=200, n_tied=1):
+    ranks = np.asarray(ranks)
+    return RetrievalReport(ranks - 1, np.full(len(ranks), n_tied), (1, 5), n_gallery, list(range(len(ranks))))
+
+
+def picture(height=30, width=40, colour=(200, 30, 30)):
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def drawn(figure):
+    """Texts and thumbnails on the axes of a contact sheet."""
+    (ax,) = figure.axes
+    return [text.get_text() for text in ax.texts], [np.asarray(image.get_array()) for image in ax.images]
+
+
+def frames(figure):
+    return [patch for patch in figure.axes[0].patches if patch.get_gid() == "right"]
+
+
+# Histogram of ranks
+
+
+def test_histogram_shares_the_queries_among_the_bins(ax):
+    ranks = np.random.default_rng(0).integers(1, 201, size=500)
+    display = RankHistogramDisplay.from_report(report_of(ranks), ax=ax)
+    expected = np.histogram(ranks, bins=np.asarray(display.edges) + 0.5)[0] / 500
+    np.testing.assert_allclose(display.share, expected, atol=1e-12)
+    assert display.edges[0] == 0
+    assert display.edges[-1] == 200
+    queries, chance = display.ax_.patches[-2:]
+    np.testing.assert_allclose(queries.get_data().values, expected, atol=1e-12)
+    np.testing.assert_allclose(chance.get_data().values, np.diff(display.edges) / 200)
+    assert chance.get_linestyle() == "--"
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+def test_histogram_of_a_constant_predictor_is_chance(ax):
+    display = RankHistogramDisplay.from_report(report_of([1, 1, 1], n_tied=200), ax=ax)
+    np.testing.assert_allclose(display.share, display.chance)
+
+
+def test_histogram_title_says_the_figures(ax):
+    RankHistogramDisplay.from_report(report_of([1, 4, 4, 9]), ax=ax)
+    assert ax.get_title(loc="left") == "R@1 25.0 %   R@5 75.0 %   R@10 100.0 %   median rank 4"
+
+
+@pytest.mark.parametrize("n_gallery", [1, 2, 7, 100_000])
+def test_displays_of_galleries_of_any_size(n_gallery):
+    report = RetrievalReport(np.array([0]), np.array([1]), (1,), n_gallery, ["a"])
+    for display in (RankHistogramDisplay, RecallCurveDisplay):
+        display.from_report(report, ax=Figure().subplots()).figure_.canvas.draw()
+
+
+def test_report_plots_on_a_new_pyplot_figure():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    matplotlib.use("agg")
+    display = report_of([1, 4, 9]).plot()
+    assert display.figure_.number in pyplot.get_fignums()
+    display.figure_.canvas.draw()
+    pyplot.close(display.figure_)
+
+
+# Curve of recall
+
+
+def test_curve_carries_recall_band_and_chance(ax):
+    report = report_of(np.random.default_rng(0).integers(1, 150, size=80))
+    display = RecallCurveDisplay.from_report(report, name="ridge", level=0.9, ax=ax)
+    ks, recall = display.line_.get_data()
+    np.testing.assert_array_equal(recall, [report.recall_at(k) for k in ks])
+    assert (ks[0], ks[-1]) == (1, 200)
+    assert recall[-1] == 1
+    low, high = report.recall_interval(5, level=0.9)
+    at_five = list(ks).index(5)
+    assert (display.low[at_five], display.high[at_five]) == (low, high)
+    corners = {tuple(corner) for corner in np.round(display.band_.get_paths()[0].vertices, 9)}
+    assert {(5, round(low, 9)), (5, round(high, 9))} <= corners
+    np.testing.assert_allclose(display.chance_line_.get_ydata(), ks / 200)
+    assert display.chance_line_.get_linestyle() == "--"
+
+
+def test_several_reports_on_the_same_axes(ax):
+    first = RecallCurveDisplay.from_report(report_of([1, 2, 30]), name="words", ax=ax)
+    second = RecallCurveDisplay.from_report(
+        report_of([1, 1, 3]), name="sentences", plot_chance_level=False, ax=ax
+    )
+    assert second.ax_ is first.ax_
+    assert second.chance_line_ is None
+    assert first.line_.get_color() != second.line_.get_color()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["words", "chance", "sentences"]
+
+
+def test_curve_without_a_band(ax):
+    assert RecallCurveDisplay([1, 2], [0.5, 1.0], n_gallery=2).plot(ax).band_ is None
+
+
+# Contact sheet
+
+
+def test_sheet_shows_texts_pictures_and_the_right_one():
+    red, blue = picture(), picture(colour=(20, 20, 220))
+    figure = contact_sheet(
+        [
+            ("un gato", [(red, "1 · 0.9", False), (blue, "2 · 0.8", True)]),
+            ("un café", [(blue, "1 · 0.7", None)]),
+        ],
+        title="Hits",
+    )
+    texts, images = drawn(figure)
+    assert texts == ["Hits", "un gato", "1 · 0.9", "2 · 0.8", "un café", "1 · 0.7"]
+    np.testing.assert_array_equal([image[0, 0] for image in images], [red[0, 0], blue[0, 0], blue[0, 0]])
+    (frame,) = frames(figure)
+    left, right, bottom, top = figure.axes[0].images[1].get_extent()
+    assert frame.get_x() < left < right < frame.get_x() + frame.get_width()
+    assert frame.get_y() < top < bottom < frame.get_y() + frame.get_height()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 40])
+def test_sheet_keeps_its_parts_apart(n_rows):
+    figure = contact_sheet(
+        [("una frase muy larga " * 20, [(picture(), "W" * 80, False)] * 3)] * n_rows,
+        thumbnail_width=1,
+        dpi=60,
+    )
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    page = ax.bbox
+    boxes = [artist.get_window_extent() for artist in (*ax.texts, *ax.images)]
+    assert len(boxes) == n_rows * (2 + 3 + 3)
+    assert all(
+        page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes
+    )
+    for i, box in enumerate(boxes):
+        for other in boxes[i + 1 : i + 20]:
+            assert min(box.x1, other.x1) <= max(box.x0, other.x0) or min(box.y1, other.y1) <= max(
+                box.y0, other.y0
+            )
+    assert len({(round(box.width), round(box.height)) for box in boxes[-3 * n_rows :]}) == 1
+
+
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("shape", [(10, 300), (300, 10), (1, 1), (90, 120)])
+def test_thumbnails_are_uniform(shape, crop):
+    images = drawn(contact_sheet([("x", [(picture(*shape), "", None)])], crop=crop, dpi=100))[1]
+    assert images[0].shape == (150, 200, 3)
+    share_of_red = np.mean(images[0][..., 2] < 100)
+    assert share_of_red == 1 if crop or shape == (90, 120) else share_of_red < 1
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((8, 8), 255, np.uint8),
+        np.ones((8, 8)),
+        np.ones((8, 8, 3), np.float32),
+        np.dstack([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)]),
+        PIL_Image.new("L", (8, 8), 255),
+        PIL_Image.new("P", (8, 8), 255).convert("P"),
+        PIL_Image.new("CMYK", (8, 8)),
+    ],
+    ids=["grey", "float grey", "float", "transparent", "L", "P", "CMYK"],
+)
+def test_images_of_any_kind(image):
+    (thumbnail,) = drawn(contact_sheet([("x", [(image, "", None)])]))[1]
+    assert thumbnail.shape[2] == 3
+    if getattr(image, "mode", "") != "P":
+        assert (thumbnail == 255).all()
+
+
+def test_files_are_turned_upright(tmp_path):
+    sideways = np.zeros((30, 40, 3), np.uint8)
+    sideways[:, :20] = 255
+    exif = PIL_Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise: the left half becomes the upper half
+    PIL_Image.fromarray(sideways).save(tmp_path / "photo.png", exif=exif)
+    for path in (tmp_path / "photo.png", str(tmp_path / "photo.png")):
+        (thumbnail,) = drawn(contact_sheet([("x", [(path, "", None)])], crop=False))[1]
+        middle = thumbnail.shape[1] // 2
+        assert (thumbnail[5, middle] == 255).all()
+        assert (thumbnail[-5, middle] == 0).all()
+
+
+def test_text_is_shown_as_written():
+    row = ("žluťoučký kůň\ncuesta $5 a $6^2", [(picture(), "cafe\u0301_1.jpg\t$x$", True)])
+    figure = contact_sheet([row], thumbnail_width=5)
+    figure.canvas.draw()
+    assert drawn(figure)[0] == ["žluťoučký kůň cuesta $5 a $6^2", "café_1.jpg $x$"]
+    assert not any(text.get_parse_math() for text in figure.axes[0].texts)
+
+
+def test_long_text_is_cut_with_an_ellipsis():
+    texts = drawn(contact_sheet([("palabra " * 100, [(picture(), "x" * 500, None)])]))[0]
+    assert len(texts) == 3
+    assert not texts[0].endswith("…")
+    assert texts[1].endswith("…")
+    assert texts[2].endswith("…")
+
+
+def test_query_without_hits():
+    figure = contact_sheet([("nothing found", []), ("a cat", [(picture(), "1", True)])])
+    assert drawn(figure)[0] == ["nothing found", "a cat", "1"]
+
+
+def test_sheet_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "sheet.png"
+    row = ("un gato", [(picture(), "1", True)])
+    contact_sheet([row], path)
+    with PIL_Image.open(path) as image:
+        assert image.format == "PNG"
+    before = path.read_bytes()
+
+    def torn(self, file, **options):
+        with open(file, "wb") as half:
+            half.write(b"half a picture")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Figure, "savefig", torn)
+    with pytest.raises(OSError, match="no space left"):
+        contact_sheet([row], path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["sheet.png"]
+
+
+def test_sheet_leaves_pyplot_alone(tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    before = pyplot.get_fignums()
+    contact_sheet([("x", [(picture(), "", None)])], tmp_path / "sheet.svg")
+    assert pyplot.get_fignums() == before
+    assert "<svg" in (tmp_path / "sheet.svg").read_text()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a photograph"])
+def test_file_that_cannot_be_read(tmp_path, content):
+    path = tmp_path / "bad.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UnreadablePhotographError, match=r"cannot read the photograph .*bad\.jpg"):
+        contact_sheet([("x", [(path, "", None)])])
+
+
+def test_truncated_file(tmp_path):
+    path = tmp_path / "half.jpg"
+    PIL_Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UnreadablePhotographError, match=r"half\.jpg"):
+        contact_sheet([("x", [(path, "", None)])])
+
+
+@pytest.mark.parametrize(
+    "image", [np.full((4, 4, 3), 700), np.full((4, 4), -0.5), np.zeros((4, 4, 2), np.uint8)]
+)
+def test_array_that_is_no_image(image):
+    with pytest.raises(ValueError, match=r"an image is an array of shape .* must be"):
+        contact_sheet([("x", [(image, "", None)])])
+
+
+def test_rows_that_do_not_fit():
+    with pytest.raises(ValueError, match="rows is empty"):
+        contact_sheet([])
+    with pytest.raises(ValueError, match=r"rows\[1\] is a str"):
+        contact_sheet([("x", []), "un gato"])
+    with pytest.raises(ValueError, match=r"rows\[0\] is a tuple"):
+        contact_sheet([("x", [(picture(), "no third")])])
+
+
+def test_without_matplotlib(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    class NoMatplotlib:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name.split(".")[0] == "matplotlib":
+                raise ModuleNotFoundError(f"No module named {name!r}", name="matplotlib")
+
+    monkeypatch.setattr(sys, "meta_path", [NoMatplotlib, *sys.meta_path])
+    for draw in (report_of([1]).plot, lambda: contact_sheet([("x", [])])):
+        with pytest.raises(MissingExtraError, match=r'pip install "txt2img\[plot\]"'):
+            draw()
