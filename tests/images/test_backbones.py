@@ -86,7 +86,7 @@ def test_unknown_backbone_names_the_nearest(name):
 
 
 def test_unknown_weights_list_the_known():
-    with pytest.raises(UnknownBackboneError, match="weights='V9'.*'IMAGENET1K_V1'"):
+    with pytest.raises(UnknownBackboneError, match=r"weights='V9'.*'IMAGENET1K_V1'"):
         ImageFeaturizer("resnet50", weights="V9").fit([Image.new("RGB", (8, 8))])
 
 
