@@ -323,10 +323,15 @@ class ImageIndex(BaseEstimator):
     def _check_queries(self, X, name="X"):
         """Check queries lightly, as one query must not cost more to check than to answer."""
         X = np.asarray(X, dtype=np.float32)
-        if X.ndim != 2 or X.shape[1] != self.n_features_in_:
+        if X.ndim != 2:
             raise ValueError(
-                f"{name} has the shape {X.shape} but the index holds descriptors of {self.n_features_in_} "
-                f"numbers: pass an array of shape (n_queries, {self.n_features_in_}) of the same space"
+                f"{name} has {X.ndim} dimensions, shape {X.shape}. Reshape your data to "
+                f"(n_queries, {self.n_features_in_}): one descriptor alone is X.reshape(1, -1)"
+            )
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"{name} has {X.shape[1]} features, but ImageIndex is expecting {self.n_features_in_} features "
+                "as input: pass descriptors of the same space as those in the index"
             )
         if not np.isfinite(X).all():
             raise ValueError(f"{name} holds NaN or infinity: check the text that it was predicted from")
@@ -348,11 +353,6 @@ class ImageIndex(BaseEstimator):
     def _row_of(self):
         return {id: row for row, id in enumerate(self.ids_.tolist())}
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
 
 def _as_id_list(ids):
     if isinstance(ids, str | bytes):
@@ -361,7 +361,7 @@ def _as_id_list(ids):
 
 
 def _as_id_array(ids):
-    if all(type(id) is int for id in ids):
+    if all(type(id) is int and -(2**63) <= id < 2**63 for id in ids):
         return np.array(ids, dtype=np.int64)
     array = np.empty(len(ids), dtype=object)
     array[:] = ids
