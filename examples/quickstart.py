@@ -59,12 +59,13 @@ def main():
     photos = list_photographs(arguments.photos) if arguments.photos else samples.photos
     search.add(photos)
     print(f"{len(search)} photographs to search, ready after {time.perf_counter() - start:.1f} s\n")
-    answers = {query: search.query(query, k=min(3, len(search))) for query in arguments.query or QUERIES}
+    answers = {query: search.query(query, k=min(5, len(search))) for query in arguments.query or QUERIES}
     right = {} if arguments.photos or arguments.query else QUERIES
     print_answers(answers, right)
     if right:
         print_recall(search)
-    save_sheet(answers, right, arguments.sheet)
+    shown = list(answers)[:6] + list(answers)[-6:] if right else answers
+    save_sheet({query: answers[query] for query in shown}, right, arguments.sheet)
     print(f"\nThe answers as pictures: {arguments.sheet}   ({time.perf_counter() - start:.1f} s in all)")
 
 
@@ -92,7 +93,7 @@ def print_answers(answers, right):
     """Print the best photographs of each query with rank and score, and a star at a right one."""
     for query, hits in answers.items():
         print(query)
-        for hit in hits:
+        for hit in hits[:3]:
             star = "*" if Path(hit.id).stem in right.get(query, ()) else " "
             print(f"  {star} {hit.rank}. {hit.score:+.3f}  {Path(hit.id).name}")
     if right:
@@ -116,13 +117,17 @@ def save_sheet(answers, right, path):
         (
             query,
             [
-                (hit.id, f"{hit.rank}.  {hit.score:+.2f}", Path(hit.id).stem in right[query] if right else None)
+                (
+                    hit.id,
+                    f"{hit.rank}.  {hit.score:+.2f}",
+                    Path(hit.id).stem in right[query] if right else None,
+                )
                 for hit in hits
             ],
         )
         for query, hits in answers.items()
     ]
-    contact_sheet(rows, path, title="txt2img: what was asked, and the photographs found")
+    contact_sheet(rows, path, title="Asked, and found")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ def data():
     return rng.normal(size=(40, 9)), rng.normal(size=(40, 5))
 
 
+def with_one(value, array):
+    array = array.copy()
+    array[3, 3] = value
+    return array
+
+
 @both_solvers
 def test_transform_is_predict(regressor, data):
     X, Y = data
@@ -75,9 +81,9 @@ def test_solver_is_a_parameter_of_a_grid(data):
     ("change", "message"),
     [
         (lambda X, Y: (X[:-1], Y), r"inconsistent numbers of samples: \[39, 40\]"),
-        (lambda X, Y: (np.where(X == X[3, 3], np.nan, X), Y), "Input X contains NaN"),
-        (lambda X, Y: (X, np.where(Y == Y[3, 3], np.nan, Y)), "Input y contains NaN"),
-        (lambda X, Y: (X, np.where(Y == Y[3, 3], np.inf, Y)), "Input y contains infinity"),
+        (lambda X, Y: (with_one(np.nan, X), Y), "Input X contains NaN"),
+        (lambda X, Y: (X, with_one(np.nan, Y)), "Input y contains NaN"),
+        (lambda X, Y: (X, with_one(np.inf, Y)), "Input y contains infinity"),
         (lambda X, Y: (X[:0], Y[:0]), r"Found array with 0 sample\(s\)"),
         (lambda X, Y: (X[:, 0], Y), "Expected 2D array, got 1D array"),
         (lambda X, Y: (X, None), "requires y to be passed, but the target y is None"),

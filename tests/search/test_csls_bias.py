@@ -75,7 +75,7 @@ def test_correction_needs_a_bank_of_the_same_width_and_no_distance():
     gallery = unit_rows(5)
     with pytest.raises(ValueError, match="hubness='csls' needs bank: pass the predicted descriptors of"):
         ImageIndex(hubness="csls").fit(gallery)
-    with pytest.raises(ValueError, match='hubness=\'csls\' does not go with metric="euclidean"'):
+    with pytest.raises(ValueError, match="hubness='csls' does not go with metric=\"euclidean\""):
         ImageIndex("euclidean", hubness="csls").fit(gallery, bank=gallery)
     with pytest.raises(ValueError, match="bank has 3 features, but ImageIndex is expecting 6 features"):
         ImageIndex(hubness="csls").fit(gallery, bank=gallery[:, :3])

@@ -166,7 +166,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Returns
         -------
-        descriptors : ndarray of shape (n_photos, n_features_out_), dtype float32
+        descriptors : ndarray of shape (n_photos, n_features), dtype float32
             Row i belongs to ``photos[i]``.
 
         Raises

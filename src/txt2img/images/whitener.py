@@ -40,17 +40,17 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     Attributes
     ----------
-    mean_ : ndarray of shape (n_features_in_,), dtype float64
+    mean_ : ndarray of shape (n_features,), dtype float64
         Mean descriptor.
-    components_ : ndarray of shape (n_components_, n_features_in_)
+    components_ : ndarray of shape (n_kept, n_features)
         Principal axes divided by what the whitening divides them by.
-    variances_ : ndarray of shape (n_components_,), dtype float64
+    variances_ : ndarray of shape (n_kept,), dtype float64
         Variance along each axis before whitening.
     n_components_ : int
         Number of axes kept.
     n_samples_seen_ : int
         Number of descriptors seen by `fit` or by all calls of `partial_fit`.
-    covariance_ : ndarray of shape (n_features_in_, n_features_in_), dtype float64
+    covariance_ : ndarray of shape (n_features, n_features), dtype float64
         Covariance of the descriptors; kept only by `partial_fit`, which goes on from it.
     n_features_in_ : int
         Width of the descriptors.
@@ -157,7 +157,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_), dtype as X
+        ndarray of shape (n_samples, n_kept), dtype as X
             Whitened descriptors.
         """
         check_is_fitted(self)

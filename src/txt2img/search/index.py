@@ -37,11 +37,11 @@ class ImageIndex(BaseEstimator):
     ----------
     ids_ : ndarray of shape (n_photographs,)
         Id of each photograph, in the order of the rows.
-    descriptors_ : ndarray of shape (n_photographs, n_features_in_), dtype float32
+    descriptors_ : ndarray of shape (n_photographs, n_features), dtype float32
         Descriptors, of length 1 if the metric is the cosine.
     bias_ : ndarray of shape (n_photographs,), dtype float32, or None
         What the hubness correction adds to the scores.
-    bank_ : ndarray of shape (n_bank, n_features_in_), dtype float32, or None
+    bank_ : ndarray of shape (n_bank, n_features), dtype float32, or None
         Typical queries from which the bias of photographs added later is computed.
     n_features_in_ : int
         Width of the descriptors.
@@ -107,7 +107,7 @@ class ImageIndex(BaseEstimator):
         X, ids = self._check_rows(X, ids, first_id=0, reset=True)
         self.bank_ = None
         if self.hubness is not None:
-            self.bank_ = self._prepare(self._check_queries(bank, name="bank"))
+            self.bank_ = self._prepare(self._check_queries(np.array(bank, dtype=np.float32), name="bank"))
         self.descriptors_ = self._prepare(X)
         self.bias_ = self._bias_of(self.descriptors_)
         self._set_ids(ids)
@@ -291,7 +291,9 @@ class ImageIndex(BaseEstimator):
         return scores, rows
 
     def _check_rows(self, X, ids, *, first_id, reset):
-        X = validate_data(self, X, dtype=np.float32, ensure_all_finite=False, reset=reset)
+        # The cosine makes an array of its own anyway; without a copy the index would follow the caller's.
+        copy = self.metric != "cosine"
+        X = validate_data(self, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
         n_photographs = len(X)
         ids = list(range(first_id, first_id + n_photographs)) if ids is None else _as_id_list(ids)
         if len(ids) != n_photographs:
@@ -330,8 +332,8 @@ class ImageIndex(BaseEstimator):
             )
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
-                f"{name} has {X.shape[1]} features, but ImageIndex is expecting {self.n_features_in_} features "
-                "as input: pass descriptors of the same space as those in the index"
+                f"{name} has {X.shape[1]} features, but ImageIndex is expecting {self.n_features_in_} "
+                "features as input: pass descriptors of the same space as those in the index"
             )
         if not np.isfinite(X).all():
             raise ValueError(f"{name} holds NaN or infinity: check the text that it was predicted from")

@@ -1,0 +1,44 @@
+import txt2img
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+project = "txt2img"
+author = copyright = "The txt2img developers"
+version = release = txt2img.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+# Docstrings inherited from scikit-learn refer to pages of its own.
+suppress_warnings = ["ref.ref"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"txt2img {version}"
+html_math_renderer = "mathml"
+html_copy_source = html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+
+numpydoc_show_class_members = False
+autosummary_generate_overwrite = True
+autodoc_default_options = {
+    "members": True,
+    # scikit-learn puts these on every estimator; they matter only where metadata routing is switched on.
+    "exclude-members": ", ".join(f"set_{m}_request" for m in ("fit", "partial_fit", "transform", "predict")),
+}
+
+
+# Formulas become MathML, which browsers show by themselves: the pages need no script and no network.
+def visit_math(self, node):
+    self.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def visit_math_block(self, node):
+    self.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
