@@ -1,6 +1,7 @@
-import txt2img
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+
+import txt2img
 
 project = "txt2img"
 author = copyright = "The txt2img developers"

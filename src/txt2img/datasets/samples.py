@@ -14,8 +14,9 @@ _LANGUAGES = ("en", "es")
 def load_sample_photographs(language=("en", "es")):
     """Find the real photographs inside scikit-image and scikit-learn, with captions written for them.
 
-    Nothing is downloaded: the pictures are part of the two packages, and of their pictures those are
-    taken that are photographs, not drawings, masks or views through a microscope. ``samples.json`` beside this module names the licence of each.
+    Nothing is downloaded: the pictures are part of the two packages. Of these those are taken that are
+    photographs, not drawings, masks or views through a microscope. ``samples.json`` beside this module names
+    the licence of each.
 
     Parameters
     ----------
