@@ -39,7 +39,8 @@ def test_every_network_of_torchvision_is_cut_before_its_last_layer(name):
         warnings.simplefilter("ignore", FutureWarning)
         network = torchvision.models.get_model(name, weights=None).eval()
         classifier, _ = backbones._cut_classifier(network)
-        side = torchvision.models.get_model_weights(name).DEFAULT.transforms().crop_size[0]
+        preset = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+        side = getattr(network, "image_size", preset.crop_size[0])
         assert network(torch.empty(1, 3, side, side)).shape == (1, width)
     assert (
         classifier.out_features if hasattr(classifier, "out_features") else classifier.out_channels
