@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from txt2img import ImageFeaturizer, TextImageSearch
-from txt2img.datasets import CaptionedPhotographs, load_captions_table
+from txt2img.datasets import load_captions_table
 from txt2img.exceptions import UnknownWordsWarning
 
 COLUMNS = ("R@1", "R@2", "R@5", "R@10", "median_rank", "mean_rank", "MRR")
@@ -34,11 +34,11 @@ def main():
     table = Path(arguments.data, f"captions_{arguments.language}.tsv")
     asked = load_captions_table(table, split=arguments.split)
     train = load_train(arguments.data, arguments.train_language or [arguments.language])
-    gallery = with_uncaptioned(asked, arguments.data, arguments.split)
+    gallery, captions = with_uncaptioned(asked, arguments.data, arguments.split)
     backbones = arguments.backbone or ["efficientnet_lite2"]
     D_train = describe(train.photos, backbones, arguments.cache)
-    D_gallery = describe(gallery.photos, backbones, arguments.cache)
-    n_queries = sum(map(len, gallery.captions))
+    D_gallery = describe(gallery, backbones, arguments.cache)
+    n_queries = sum(map(len, captions))
     print(
         f"{len(train)} photographs with {sum(map(len, train.captions))} captions to learn from, "
         f"{n_queries} queries, {len(gallery)} photographs to find, {' + '.join(backbones)}\n"
@@ -49,7 +49,7 @@ def main():
         start = time.perf_counter()
         search.fit(D_train, train.captions)
         seconds = time.perf_counter() - start
-        report = search.evaluate(D_gallery, gallery.captions)
+        report = search.evaluate(D_gallery, captions)
         if not rows:
             rows.append({"name": "chance", **report.chance, "train_seconds": 0.0})
             print_row(rows[-1], header=True)
@@ -95,7 +95,7 @@ def with_uncaptioned(asked, data, split):
         others = load_captions_table(table, split=split).photos if split in splits else []
         photos += [photo for photo in others if photo not in known]
         known.update(others)
-    return CaptionedPhotographs(photos, captions + [[]] * (len(photos) - len(captions)))
+    return photos, captions + [[]] * (len(photos) - len(captions))
 
 
 def describe(photos, backbones, cache):
