@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from txt2img.datasets import make_captioned_descriptors
+from txt2img import TextImageSearch
+from txt2img.datasets import load_sample_photographs, make_captioned_descriptors, make_captioned_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,23 @@ def photograph_files(tmp_path):
         Image.new("RGB", (60 + 10 * i, 80), colour).save(path)
         paths.append(str(path))
     return paths
+
+
+@pytest.fixture(scope="session")
+def scene_files(tmp_path_factory):
+    """Return paths of 60 drawn scenes, and their captions (lists of 5)."""
+    folder = tmp_path_factory.mktemp("scenes")
+    images, captions = make_captioned_scenes(60, 5, random_state=0)
+    paths = [str(folder / f"{i:02}.png") for i in range(60)]
+    for image, path in zip(images, paths):
+        image.save(path)
+    return paths, captions
+
+
+@pytest.fixture(scope="session")
+def class_name_search():
+    """Return a search that knows class names only, with the sample photographs in its gallery."""
+    return TextImageSearch.from_class_names().add(load_sample_photographs().photos)
 
 
 def mean_colour(images):

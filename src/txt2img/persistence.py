@@ -26,6 +26,7 @@ from txt2img.exceptions import SavedFileError
 FORMAT_VERSION = 1
 _SCIKIT_LEARN = (FeatureUnion, KernelRidge, Normalizer, Pipeline, StandardScaler)
 MANIFEST = "manifest.json"
+_OWN_FILE = re.compile(r"[0-9a-f]{64}\.npy(\.[0-9a-f]{8}\.part)?|manifest\.json\.[0-9a-f]{8}\.part")
 _DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
@@ -60,10 +61,13 @@ def save(estimator, path):
     folder = Path(path)
     writer = _Writer()
     tree = writer.encode(estimator, "estimator")
-    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"path={os.fspath(path)!r} holds files but no saved estimator: pass a new or empty folder"
-        )
+    if folder.exists() and not _holds_manifest(folder):
+        foreign = [file.name for file in folder.iterdir() if not _OWN_FILE.fullmatch(file.name)]
+        if foreign:
+            raise FileExistsError(
+                f"path={os.fspath(path)!r} holds {foreign[0]!r} but no saved estimator: "
+                "pass a new or empty folder"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {
         "format": "txt2img",
@@ -78,11 +82,12 @@ def save(estimator, path):
         },
     }
     for digest, array in writer.arrays.items():
-        if not (folder / f"{digest}.npy").exists():
-            _write(folder / f"{digest}.npy", _npy(array))
+        file, content = folder / f"{digest}.npy", _npy(array)
+        if not file.exists() or file.read_bytes() != content:
+            _write(file, content)
     _write(folder / MANIFEST, json.dumps(manifest, ensure_ascii=True, indent=1).encode("ascii"))
-    for file in folder.glob("*.npy"):
-        if file.stem not in writer.arrays:
+    for file in folder.iterdir():
+        if _OWN_FILE.fullmatch(file.name) and file.name.removesuffix(".npy") not in writer.arrays:
             file.unlink(missing_ok=True)
 
 
@@ -111,7 +116,7 @@ def load(path):
         raise SavedFileError(
             f"path={os.fspath(path)!r} holds no {MANIFEST}: nothing was saved there"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SavedFileError(f"{folder / MANIFEST} is damaged: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != "txt2img":
         raise SavedFileError(f"{folder / MANIFEST} is not a manifest of txt2img")
@@ -123,7 +128,7 @@ def load(path):
         )
     try:
         return _Reader(folder, manifest["arrays"]).decode(manifest["estimator"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, SavedFileError):
             raise
         raise SavedFileError(f"{folder / MANIFEST} is damaged: {error!r}") from error
@@ -238,7 +243,18 @@ class _Reader:
             raise SavedFileError(f"{file} is missing") from None
         if hashlib.sha256(content).hexdigest() != digest:
             raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
-        return np.load(io.BytesIO(content), allow_pickle=False)
+        try:
+            # Not np.load, which opens archives too.
+            return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        except ValueError as error:
+            raise SavedFileError(f"{file} is not an array of numbers: {error}") from error
+
+
+def _holds_manifest(folder):
+    try:
+        return json.loads((folder / MANIFEST).read_bytes())["format"] == "txt2img"
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def _known_classes():

@@ -84,12 +84,14 @@ def predict_network(X, weights, intercepts):
 
 
 def _uniform_layer(n_inputs, n_outputs, generator):
-    """Draw weights and zero intercepts as Glorot and Bengio (AISTATS 2010) do."""
+    """Draw weights and intercepts as ``torch.nn.Linear`` does."""
     import torch
 
-    bound = (6 / (n_inputs + n_outputs)) ** 0.5
-    weight = torch.empty(n_inputs, n_outputs).uniform_(-bound, bound, generator=generator)
-    return weight.requires_grad_(), torch.zeros(n_outputs, requires_grad=True)
+    bound = n_inputs**-0.5
+    shapes = (n_inputs, n_outputs), (n_outputs,)
+    return [
+        torch.empty(shape).uniform_(-bound, bound, generator=generator).requires_grad_() for shape in shapes
+    ]
 
 
 def _sum_of_rows(weight, batch):

@@ -355,6 +355,9 @@ class ImageIndex(BaseEstimator):
     def _row_of(self):
         return {id: row for row, id in enumerate(self.ids_.tolist())}
 
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_row_of"}
+
 
 def _as_id_list(ids):
     if isinstance(ids, str | bytes):

@@ -328,12 +328,13 @@ class TextImageSearch(BaseEstimator):
         Raises
         ------
         ValueError
-            If photographs are passed to a search that was fitted on descriptors.
+            If photographs are passed to a search that was fitted on descriptors, or descriptors of another
+            width, or with NaN.
         """
         check_is_fitted(self)
         photos = _as_photographs(photos)
         if _are_descriptors(photos):
-            descriptors = _check_descriptors(photos)
+            descriptors = self._check_width(_check_descriptors(photos))
         elif self.featurizer_ is None:
             raise ValueError(
                 "photos holds photographs but the search was fitted on descriptors: pass descriptors "
@@ -377,7 +378,7 @@ class TextImageSearch(BaseEstimator):
         index = self._new_index().fit(self.transform(photos), **self._bank())
         sentences = [sentence for own in captions for sentence in own]
         photograph = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
-        return RetrievalEvaluator(ks=ks).evaluate(self.predict(sentences), index, photograph)
+        return RetrievalEvaluator(ks=ks).evaluate(self.predict(sentences), index, photograph.tolist())
 
     def save(self, path):
         """Save the fitted search with its gallery to a folder, without pickle.
@@ -441,6 +442,15 @@ class TextImageSearch(BaseEstimator):
 
     def _bank(self):
         return {"bank": self.bank_} if getattr(self._new_index(), "hubness", None) else {}
+
+    def _check_width(self, descriptors):
+        width = self.bank_.shape[1] if self.whitener_ is None else self.whitener_.n_features_in_
+        if descriptors.shape[1] != width:
+            raise ValueError(
+                f"photos holds descriptors of {descriptors.shape[1]} numbers but the search was fitted on "
+                f"descriptors of {width}: pass descriptors computed in the same way"
+            )
+        return descriptors
 
     def _gallery(self):
         check_is_fitted(self)

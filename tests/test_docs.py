@@ -1,0 +1,129 @@
+"""The code on the pages of the book and in README runs, and the book is complete and builds."""
+
+import doctest
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import txt2img
+from txt2img.datasets import make_captioned_scenes
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)]
+BLOCK = re.compile(
+    r"(?P<skip><!-- not run: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+ROOMS = ["txt2img"] + [
+    f"txt2img.{room}"
+    for room in ("images", "captions", "mapping", "search", "evaluation", "datasets", "exceptions")
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Make the folders that the pages speak of: captioned photographs in every format, and uncaptioned ones."""
+    folder = tmp_path_factory.mktemp("folders")
+    images, english = make_captioned_scenes(45, 5, random_state=1)
+    spanish = make_captioned_scenes(45, 5, language="es", random_state=1)[1]
+    for name in ("photos", "my_photos", "sidecar"):
+        (folder / name).mkdir()
+    names = [f"{number:04}.png" for number in range(1, 41)]
+    for name, image in zip(names, images):
+        image.save(folder / "photos" / name)
+    for number, image in enumerate(images[40:], start=1):
+        image.save(folder / "my_photos" / f"{number:04}.png")
+    images[0].save(folder / "sidecar" / "beach.png")
+    rows = [(name, caption) for name, own in zip(names, english) for caption in own]
+    texts = {
+        "photos/captions.tsv": ["image\tcaption", *map("\t".join, rows)],
+        "photos/captions_es.tsv": [
+            "image\tcaption",
+            *(f"{name}\t{caption}" for name, own in zip(names, spanish) for caption in own),
+        ],
+        "photos/splits.csv": [
+            "image,split,caption",
+            *(f"{name},{'train' if name < '0031' else 'test'},{caption}" for name, caption in rows),
+        ],
+        "photos/captions.token": [f"{name}#{i % 5}\t{caption}" for i, (name, caption) in enumerate(rows)],
+        "photos/captions.json": [
+            json.dumps(
+                {
+                    "images": [{"id": name, "file_name": name} for name in names],
+                    "annotations": [{"image_id": name, "caption": caption} for name, caption in rows],
+                }
+            )
+        ],
+        "sidecar/beach.txt": english[0],
+    }
+    for path, lines in texts.items():
+        (folder / path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def page_parameters():
+    """Give every page; translations, which repeat the code of another page, are run only with the slow tests."""
+    for page in PAGES:
+        marks = [pytest.mark.slow] if page.parent.name == "es" else []
+        yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
+
+
+@pytest.mark.parametrize("page", page_parameters())
+def test_code_of_page_runs(page, folders, tmp_path, monkeypatch):
+    for path in folders.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert len(blocks) == text.count("```python"), "a block of Python is not closed, or is indented"
+    namespace = {"__name__": "page"}
+    for block in blocks:
+        if block["skip"] is None:
+            run(block["code"], namespace, page, text.count("\n", 0, block.start("code")))
+
+
+def run(code, namespace, page, line):
+    """Run one block, in which a ``>>>`` is followed by what it must print."""
+    if ">>> " not in code:
+        exec(compile("\n" * line + code, page, "exec"), namespace)
+        return
+    test = doctest.DocTestParser().get_doctest(code, namespace, page.name, str(page), line)
+    shown = []
+    doctest.DocTestRunner(verbose=False).run(test, out=shown.append, clear_globs=False)
+    namespace.update(test.globs)
+    assert not shown, "".join(shown)
+
+
+def test_few_blocks_are_not_run():
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    n_blocks = sum(text.count("```python") for text in pages)
+    n_skipped = sum(text.count("<!-- not run: ") for text in pages)
+    assert n_skipped <= 0.1 * n_blocks
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_reference_holds_every_public_name(room):
+    reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
+    module = importlib.import_module(room)
+    names = {name for name in module.__all__ if hasattr(module, name)}
+    assert names, room
+    assert not {name for name in names if not re.search(rf"^.*\b{name}$", reference, re.MULTILINE)}
+
+
+@pytest.mark.slow
+def test_book_builds_without_warnings(tmp_path):
+    pytest.importorskip("sphinx")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", ROOT / "docs", tmp_path / "html"]
+    source = Path(txt2img.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    pages = [page.read_text(encoding="utf-8") for page in (tmp_path / "html").rglob("*.html")]
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=.https?:", "".join(pages)), (
+        "a page needs the network"
+    )
