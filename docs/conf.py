@@ -10,7 +10,8 @@ version = release = txt2img.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 # Docstrings inherited from scikit-learn refer to pages of its own.
 suppress_warnings = ["ref.ref"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
 
@@ -26,7 +27,9 @@ autosummary_generate_overwrite = True
 autodoc_default_options = {
     "members": True,
     # scikit-learn puts these on every estimator; they matter only where metadata routing is switched on.
-    "exclude-members": ", ".join(f"set_{m}_request" for m in ("fit", "partial_fit", "transform", "predict")),
+    "exclude-members": ", ".join(
+        f"set_{method}_request" for method in ("fit", "partial_fit", "transform", "predict", "score")
+    ),
 }
 
 

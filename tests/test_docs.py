@@ -27,7 +27,7 @@ ROOMS = ["txt2img"] + [
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Make the folders that the pages speak of: captioned photographs in every format, and uncaptioned ones."""
+    """Make the folders that the pages speak of, with captions in every format that is read."""
     folder = tmp_path_factory.mktemp("folders")
     images, english = make_captioned_scenes(45, 5, random_state=1)
     spanish = make_captioned_scenes(45, 5, language="es", random_state=1)[1]
@@ -66,14 +66,13 @@ def folders(tmp_path_factory):
     return folder
 
 
-def page_parameters():
-    """Give every page; translations, which repeat the code of another page, are run only with the slow tests."""
-    for page in PAGES:
-        marks = [pytest.mark.slow] if page.parent.name == "es" else []
-        yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
+def as_parameter(page):
+    """Mark translations as slow, for they repeat the code of another page."""
+    marks = [pytest.mark.slow] if page.parent.name == "es" else []
+    return pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
 
-@pytest.mark.parametrize("page", page_parameters())
+@pytest.mark.parametrize("page", [as_parameter(page) for page in PAGES])
 def test_code_of_page_runs(page, folders, tmp_path, monkeypatch):
     for path in folders.iterdir():
         (tmp_path / path.name).symlink_to(path)

@@ -116,7 +116,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         Returns
         -------
-        ndarray of shape (n_captions, n_features_out_), dtype float32
+        ndarray of shape (n_captions, n_features), dtype float32
             The vectors.
 
         Raises

