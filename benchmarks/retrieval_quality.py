@@ -10,7 +10,6 @@ among equal scores the mean rank counts.
 
 import argparse
 import csv
-import hashlib
 import json
 import os
 import sys
@@ -104,20 +103,24 @@ def describe(photos, backbones, cache):
 
 
 def describe_by_one(photos, backbone, cache):
-    """Describe photographs, or read the descriptors that an earlier run kept."""
+    """Describe photographs, or read from the cache those of the same name and size described before."""
     featurizer = ImageFeaturizer(backbone, verbose=1)
     if cache is None:
         return featurizer.transform(photos)
-    files = [(os.path.basename(photo), os.path.getsize(photo)) for photo in photos]
-    key = hashlib.sha256(repr((featurizer.set_params(verbose=0), files)).encode()).hexdigest()[:16]
-    kept = Path(cache, f"{backbone}-{key}.npy")
-    if not kept.exists():
-        descriptors = featurizer.set_params(verbose=1).transform(photos)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part.npy")
-        np.save(part, descriptors)
-        part.replace(kept)
-    return np.load(kept)
+    file = Path(cache, f"{backbone}.npz")
+    known = {}
+    if file.exists():
+        with np.load(file) as kept:
+            known = dict(zip(kept["keys"].tolist(), kept["descriptors"]))
+    keys = [f"{os.path.basename(photo)}:{os.path.getsize(photo)}" for photo in photos]
+    new = [(key, photo) for key, photo in zip(keys, photos) if key not in known]
+    if new:
+        known.update(zip((key for key, _ in new), featurizer.transform([photo for _, photo in new])))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part.npz")
+        np.savez(part, keys=np.array(list(known)), descriptors=np.array(list(known.values())))
+        part.replace(file)
+    return np.array([known[key] for key in keys])
 
 
 def print_row(row, header=False):

@@ -8,8 +8,6 @@ author = copyright = "The txt2img developers"
 version = release = txt2img.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
-# Docstrings inherited from scikit-learn refer to pages of its own.
-suppress_warnings = ["ref.ref"]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]

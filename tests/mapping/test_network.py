@@ -96,13 +96,14 @@ def test_weight_decay_takes_weight_away(data):
         assert np.linalg.norm(after) < 0.95 * np.linalg.norm(before)
 
 
-def test_first_weights_are_glorots(data):
+def test_first_weights_are_those_of_torch(data):
     fitted = untrained(hidden=400).fit(*data)
     for weights, intercept in zip(fitted.coefs_, fitted.intercepts_):
-        bound = np.sqrt(6 / sum(weights.shape))
-        assert 0.98 * bound < np.abs(weights).max() <= bound
-        assert_allclose(weights.std(), bound / np.sqrt(3), rtol=0.05)
-        assert_allclose(intercept, 0, atol=1e-20)
+        drawn = np.concatenate([weights.ravel(), intercept])
+        bound = len(weights) ** -0.5
+        assert 0.98 * bound < np.abs(drawn).max() <= bound
+        assert_allclose(drawn.std(), bound / np.sqrt(3), rtol=0.05)
+        assert abs(drawn.mean()) < 0.05 * bound
 
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])

@@ -96,7 +96,7 @@ def load_captions(path, images=None, *, missing="raise"):
 
 
 def load_captions_table(path, images=None, *, split=None, sep=None, missing="raise"):
-    """Read a table with one caption a row, in columns named ``image`` and ``caption``.
+    r"""Read a table with one caption a row, in columns named ``image`` and ``caption``.
 
     Tab-separated files are read without quoting: a quotation mark is a character like any other. Files
     with another separator follow the usual rules of CSV. Rows without a caption are left out; a row that
@@ -129,6 +129,17 @@ def load_captions_table(path, images=None, *, split=None, sep=None, missing="rai
         If `path`, `images` or, with ``missing="raise"``, a captioned photograph does not exist.
     ValueError
         If a column is missing, a row has too few or too many columns, or no row is of the split.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from txt2img.datasets import load_captions_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "cat.jpg").write_bytes(b"")
+    ...     table = pathlib.Path(folder, "captions.csv")
+    ...     _ = table.write_text('split,image,caption\ntrain,cat.jpg,"a cat, asleep"\n', encoding="utf-8")
+    ...     load_captions_table(table, split="train").captions
+    [['a cat, asleep']]
     """
     if sep is None:
         sep = _SEPARATOR_OF_SUFFIX.get(Path(path).suffix.lower())
@@ -192,6 +203,20 @@ def load_coco_captions(path, images=None, *, limit=None, missing="raise"):
     References
     ----------
     X. Chen et al., "Microsoft COCO Captions: Data Collection and Evaluation Server", arXiv:1504.00325.
+
+    Examples
+    --------
+    >>> import json, pathlib, tempfile
+    >>> from txt2img.datasets import load_coco_captions
+    >>> content = {
+    ...     "images": [{"id": 7, "file_name": "cat.jpg"}],
+    ...     "annotations": [{"image_id": 7, "caption": "a cat"}, {"image_id": 7, "caption": "a pet"}],
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "cat.jpg").write_bytes(b"")
+    ...     _ = pathlib.Path(folder, "captions.json").write_text(json.dumps(content))
+    ...     load_coco_captions(pathlib.Path(folder, "captions.json")).captions
+    [['a cat', 'a pet']]
     """
     if limit is not None:
         check_scalar(limit, "limit", Integral, min_val=1)
@@ -207,7 +232,7 @@ def load_coco_captions(path, images=None, *, limit=None, missing="raise"):
 
 
 def load_flickr_tokens(path, images=None, *, missing="raise"):
-    """Read captions in the format of Flickr8k and Flickr30k: ``name.jpg#0<TAB>caption`` in each line.
+    r"""Read captions in the format of Flickr8k and Flickr30k: ``name.jpg#0<TAB>caption`` in each line.
 
     Parameters
     ----------
@@ -234,6 +259,17 @@ def load_flickr_tokens(path, images=None, *, missing="raise"):
     References
     ----------
     M. Hodosh, P. Young, J. Hockenmaier, "Framing Image Description as a Ranking Task", JAIR 47 (2013).
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from txt2img.datasets import load_flickr_tokens
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "cat.jpg").write_bytes(b"")
+    ...     tokens = pathlib.Path(folder, "captions.token")
+    ...     _ = tokens.write_text("cat.jpg#0\ta cat\ncat.jpg#1\ta pet\n", encoding="utf-8")
+    ...     load_flickr_tokens(tokens).captions
+    [['a cat', 'a pet']]
     """
     captions_of = {}
     for line_number, line in enumerate(_lines(path), start=1):
@@ -250,7 +286,7 @@ def load_flickr_tokens(path, images=None, *, missing="raise"):
 
 
 def load_sidecar_captions(folder):
-    """Read the photographs of a folder that have a text file of the same name beside them.
+    r"""Read the photographs of a folder that have a text file of the same name beside them.
 
     ``holiday/beach.jpg`` is described by ``holiday/beach.txt``, one caption a line. Sub-folders are read
     too. Photographs without a text file, or with an empty one, are left out.
@@ -271,6 +307,16 @@ def load_sidecar_captions(folder):
         If `folder` does not exist.
     ValueError
         If no photograph has a text file with a caption.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from txt2img.datasets import load_sidecar_captions
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "cat.jpg").write_bytes(b"")
+    ...     _ = pathlib.Path(folder, "cat.txt").write_text("a cat\na pet\n", encoding="utf-8")
+    ...     load_sidecar_captions(folder).captions
+    [['a cat', 'a pet']]
     """
     folder = _existing_folder(folder, "folder")
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -21,8 +21,8 @@ def k_occurrence(queries, gallery, k, *, bias=None, block_bytes=BLOCK_BYTES):
         Length of the lists, at most n_gallery. Ties at the end of a list are broken arbitrarily.
     bias : array-like of shape (n_gallery,), default=None
         Number to add to all scores of a photograph.
-    block_bytes : int, default=64 MiB
-        Size of the block of scores held at a time.
+    block_bytes : int, default=67108864
+        Size of the block of scores held at a time, by default 64 MiB.
 
     Returns
     -------

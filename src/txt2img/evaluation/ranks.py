@@ -76,9 +76,9 @@ def better_and_tied_blockwise(queries, gallery, positions, *, bias=None, block_b
         Row in `gallery` of the right photograph of each query.
     bias : array-like of shape (n_gallery,), default=None
         Number to add to all scores of a photograph.
-    block_bytes : int, default=64 MiB
-        Size of the block of scores held at a time; it has room for one query at least. The comparisons
-        take another quarter of it.
+    block_bytes : int, default=67108864
+        Size of the block of scores held at a time, by default 64 MiB; it has room for one query at
+        least. The comparisons take another quarter of it.
 
     Returns
     -------

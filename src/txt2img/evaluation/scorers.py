@@ -168,6 +168,15 @@ def median_rank_scorer(*, metric="cosine"):
     -------
     callable
         Scorer ``scorer(estimator, X, y)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from txt2img.evaluation import median_rank_scorer
+    >>> X = y = np.eye(4)
+    >>> float(median_rank_scorer()(Ridge().fit(X, y), X, y))
+    -1.0
     """
     return make_scorer(median_rank_score, greater_is_better=False, metric=metric)
 
@@ -184,6 +193,15 @@ def mean_reciprocal_rank_scorer(*, metric="cosine"):
     -------
     callable
         Scorer ``scorer(estimator, X, y)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from txt2img.evaluation import mean_reciprocal_rank_scorer
+    >>> X = y = np.eye(4)
+    >>> float(mean_reciprocal_rank_scorer()(Ridge().fit(X, y), X, y))
+    1.0
     """
     return make_scorer(mean_reciprocal_rank_score, metric=metric)
 

@@ -74,6 +74,15 @@ class Backbone:
         The last layer, which maps descriptors to the scores of the classes.
     class_names : tuple of str, default=()
         English names of the classes, in the order of the classifier's outputs.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from txt2img.images import load_backbone
+    >>> backbone = load_backbone("efficientnet_lite0")
+    >>> prepared = backbone.prepare(Image.new("RGB", (640, 480)), "center")
+    >>> prepared.shape, backbone.describe([prepared], "cpu").shape
+    ((224, 224, 3), (1, 1280))
     """
 
     name: str
@@ -84,11 +93,37 @@ class Backbone:
     class_names: tuple = field(default=(), repr=False)
 
     def prepare(self, image, framing):
-        """Turn an RGB picture into pixels of shape (side, side, 3), dtype uint8."""
+        """Turn a picture into pixels as the network wants them.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image
+            In mode RGB.
+        framing : {"center", "whole"}
+            As in `ImageFeaturizer`.
+
+        Returns
+        -------
+        ndarray of shape (side, side, 3), dtype uint8
+            Pixels.
+        """
         return self.preprocessing(image, framing)
 
     def describe(self, prepared, device):
-        """Turn a list of prepared pictures into descriptors of shape (n, n_features), dtype float32."""
+        """Turn prepared pictures into descriptors.
+
+        Parameters
+        ----------
+        prepared : list of ndarray
+            What `prepare` gave for each picture.
+        device : str
+            As in `ImageFeaturizer`.
+
+        Returns
+        -------
+        ndarray of shape (n_pictures, n_features), dtype float32
+            Descriptors, of whatever length the network gives them.
+        """
         import torch
 
         device = _best_device() if device == "auto" else torch.device(device)

@@ -94,6 +94,15 @@ def read_photograph(photograph, *, max_pixels):
     ------
     UnreadablePhotographError
         If it is missing, damaged, too large, or not a photograph. The message names it and the reason.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from txt2img.images import read_photograph
+    >>> grey = np.full((48, 64), 127, dtype=np.uint8)
+    >>> photograph = read_photograph(grey, max_pixels=10_000)
+    >>> photograph.mode, photograph.size
+    ('RGB', (64, 48))
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 

@@ -23,15 +23,15 @@ def default_parts():
 def recipe_parts():
     """Build the recipe that this library started from.
 
-    It leaves the size of a batch open. With 512 captions the ten epochs end where the search is about best;
-    with 128 they end after it, and the network has learned its captions by heart.
+    It leaves the size of a batch open. Small batches take more steps in ten epochs, and the network then
+    learns its captions by heart: 1,024 keeps the baseline from being weaker than it need be.
     """
     return {
         "featurizer": ImageFeaturizer("resnet152"),
         "whitener": "passthrough",
         "vectorizer": CaptionVectorizer(min_df=2, max_df=0.1),
         "regressor": TextToVisualRegressor(
-            solver="network", hidden=2048, epochs=10, batch_size=512, random_state=0
+            solver="network", hidden=2048, epochs=10, batch_size=1024, random_state=0
         ),
         "index": ImageIndex("euclidean"),
     }

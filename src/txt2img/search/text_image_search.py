@@ -22,6 +22,12 @@ class Hit(NamedTuple):
         How near it is to what the sentence describes; greater is better.
     rank : int
         Its place in the answer, from 1.
+
+    Examples
+    --------
+    >>> from txt2img.search import Hit
+    >>> Hit("cat.jpg", score=0.31, rank=1).id
+    'cat.jpg'
     """
 
     id: object
