@@ -24,21 +24,24 @@ numpydoc_show_class_members = False
 autosummary_generate_overwrite = True
 autodoc_default_options = {
     "members": True,
-    # scikit-learn puts these on every estimator; they matter only where metadata routing is switched on.
+    # scikit-learn puts these on every estimator, for its metadata routing alone.
     "exclude-members": ", ".join(
-        f"set_{method}_request" for method in ("fit", "partial_fit", "transform", "predict", "score")
+        f"set_{method}_request"
+        for method in ("fit", "partial_fit", "transform", "predict", "score")
     ),
 }
 
 
-# Formulas become MathML, which browsers show by themselves: the pages need no script and no network.
+# Formulas become MathML, which browsers show with no script and no network.
 def visit_math(self, node):
     self.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def visit_math_block(self, node):
-    self.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
+    self.body.append(
+        f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>'
+    )
     raise nodes.SkipNode
 
 

@@ -189,7 +189,7 @@ def test_the_contract_step_by_step(scene_files, tmp_path):
     search = TextImageSearch(
         ImageFeaturizer("efficientnet_lite0"), vectorizer=CaptionVectorizer(language="en")
     )
-    search.fit(photos[:10], captions[:10]).add(my_photos).remove(my_photos[:1])
+    search.fit(photos, captions).add(my_photos).remove(my_photos[:1])
     hits = search.query("a red ball", k=5)
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
     assert {hit.id for hit in hits} <= set(my_photos[1:])
