@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,20 +110,19 @@ def test_few_blocks_are_not_run():
 def test_reference_holds_every_public_name(room):
     reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
     module = importlib.import_module(room)
-    names = {name for name in module.__all__ if hasattr(module, name)}
-    assert names, room
-    assert not {name for name in names if not re.search(rf"^.*\b{name}$", reference, re.MULTILINE)}
+    assert [name for name in module.__all__ if not re.search(rf"\b{name}$", reference, re.MULTILINE)] == []
 
 
 @pytest.mark.slow
 def test_book_builds_without_warnings(tmp_path):
     pytest.importorskip("sphinx")
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", ROOT / "docs", tmp_path / "html"]
+    pages, html = tmp_path / "docs", tmp_path / "html"
+    shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("_build", "generated"))
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", pages, html]
     source = Path(txt2img.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(source)}
     built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    pages = [page.read_text(encoding="utf-8") for page in (tmp_path / "html").rglob("*.html")]
-    assert not re.search(r"<(script|link|img)[^>]*(src|href)=.https?:", "".join(pages)), (
-        "a page needs the network"
-    )
+    shown = "".join(page.read_text(encoding="utf-8") for page in html.rglob("*.html"))
+    assert "<math" in shown
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=.https?:", shown), "a page needs the network"
