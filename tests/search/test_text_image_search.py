@@ -70,7 +70,7 @@ def test_unseen_photographs_are_found_by_their_captions(captioned):
     assert recipe.recall_interval(5)[0] > 2 * recipe.chance["R@5"]
     assert default.mrr > recipe.mrr
     assert default.recall_at(5) > recipe.recall_at(5)
-    assert default.median_rank < recipe.median_rank
+    assert default.mean_rank < recipe.mean_rank
 
 
 def test_every_hit_is_the_photograph_whose_descriptor_it_is(search, captioned):
