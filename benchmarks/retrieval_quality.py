@@ -10,8 +10,8 @@ among equal scores the mean rank counts.
 
 import argparse
 import csv
+import hashlib
 import json
-import os
 import sys
 import time
 import warnings
@@ -103,7 +103,7 @@ def describe(photos, backbones, cache):
 
 
 def describe_by_one(photos, backbone, cache):
-    """Describe photographs, or read from the cache those of the same name and size described before."""
+    """Describe photographs, or read from the cache those of the same content described before."""
     featurizer = ImageFeaturizer(backbone, verbose=1)
     if cache is None:
         return featurizer.transform(photos)
@@ -112,10 +112,10 @@ def describe_by_one(photos, backbone, cache):
     if file.exists():
         with np.load(file) as kept:
             known = dict(zip(kept["keys"].tolist(), kept["descriptors"]))
-    keys = [f"{os.path.basename(photo)}:{os.path.getsize(photo)}" for photo in photos]
-    new = [(key, photo) for key, photo in zip(keys, photos) if key not in known]
+    keys = [hashlib.sha256(Path(photo).read_bytes()).hexdigest() for photo in photos]
+    new = {key: photo for key, photo in zip(keys, photos) if key not in known}
     if new:
-        known.update(zip((key for key, _ in new), featurizer.transform([photo for _, photo in new])))
+        known.update(zip(new, featurizer.transform(list(new.values()))))
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(".part.npz")
         np.savez(part, keys=np.array(list(known)), descriptors=np.array(list(known.values())))
