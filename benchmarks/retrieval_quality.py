@@ -45,9 +45,7 @@ def main():
     rows = []
     for name in arguments.preset or ["recipe", "default", "best"]:
         search = TextImageSearch.from_preset(name)
-        start = time.perf_counter()
-        search.fit(D_train, train.captions)
-        seconds = time.perf_counter() - start
+        seconds = time_fit(search, D_train, train.captions)
         report = search.evaluate(D_gallery, captions)
         if not rows:
             rows.append({"name": "chance", **report.chance, "train_seconds": 0.0})
@@ -57,6 +55,16 @@ def main():
     if arguments.json:
         rows = [{key: row[key] for key in ("name", *COLUMNS, "train_seconds")} for row in rows]
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def time_fit(search, descriptors, captions):
+    """Train; where that takes less than ten seconds, three times, and give the median time."""
+    times = []
+    while not times or (times[0] < 10 and len(times) < 3):
+        start = time.perf_counter()
+        search.fit(descriptors, captions)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
 
 
 def parse_arguments():
