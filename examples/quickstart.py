@@ -54,9 +54,8 @@ def main():
     """Build the search, ask, and show the answers."""
     arguments = parse_arguments()
     start = time.perf_counter()
+    photos = list_photographs(arguments.photos) if arguments.photos else load_sample_photographs().photos
     search = train(arguments.captions) if arguments.captions else TextImageSearch.from_class_names(BACKBONE)
-    samples = load_sample_photographs()
-    photos = list_photographs(arguments.photos) if arguments.photos else samples.photos
     search.add(photos)
     print(f"{len(search)} photographs to search, ready after {time.perf_counter() - start:.1f} s\n")
     answers = {query: search.query(query, k=min(5, len(search))) for query in arguments.query or QUERIES}

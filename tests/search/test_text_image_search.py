@@ -556,3 +556,15 @@ def test_sentences_in_other_languages_by_a_sentence_encoder(class_name_search):
     assert isinstance(class_name_search.vectorizer, SentenceVectorizer)
     for cat in ("a cat", "un gato", "un chat", "eine Katze"):
         assert class_name_search.query(cat, k=1)[0].id.endswith("chelsea.png")
+
+
+def test_descriptors_as_a_list_of_rows_are_descriptors(captioned):
+    captions, descriptors = captioned
+    as_list = TextImageSearch().fit(descriptors.tolist(), captions).add(list(descriptors[:20]))
+    as_array = TextImageSearch().fit(descriptors, captions).add(descriptors[:20])
+    assert as_list.query(captions[0]) == as_array.query(captions[0])
+
+
+def test_no_question_has_no_answer(captioned):
+    captions, descriptors = captioned
+    assert TextImageSearch().fit(descriptors, captions).add(descriptors).query([]) == []

@@ -2,7 +2,7 @@
 
 import warnings
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cached_property, lru_cache
 from itertools import islice
 from numbers import Integral
@@ -290,10 +290,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         """Count the terms of each sentence: values, columns and row pointers of a CSR matrix."""
         values, columns, indptr = array("i"), array("i"), array("q", [0])
         for words in sentences:
-            counts = {}
-            for term in self._terms(words):
-                column = column_of(term)
-                counts[column] = counts.get(column, 0) + 1
+            counts = Counter(map(column_of, self._terms(words)))
             counts.pop(None, None)
             values.extend(counts.values())
             columns.extend(counts)

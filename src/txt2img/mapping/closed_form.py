@@ -43,7 +43,7 @@ def fit_ridge(X, Y, alpha):
     centred = Y - y_mean
     if n_captions >= n_features:
         gram = np.block([[_dense(left.T @ right) for right in blocks] for left in blocks])
-        gram -= n_captions * np.outer(x_mean, x_mean)
+        gram -= np.outer(n_captions * x_mean, x_mean)
         moment = np.concatenate([block.T @ centred for block in blocks])
         weights = _solve_positive(gram, moment, alpha)
     else:
@@ -78,5 +78,6 @@ def _dense(matrix):
 
 def _solve_positive(matrix, right, alpha):
     matrix[np.diag_indices_from(matrix)] += alpha
-    factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    # Its own transpose, and as such in the order that LAPACK overwrites without a copy.
+    factor = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
     return linalg.cho_solve(factor, right, check_finite=False)

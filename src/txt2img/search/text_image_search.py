@@ -7,7 +7,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from txt2img.images import class_descriptors, list_photographs
+from txt2img.images import class_descriptors
+from txt2img.search.inputs import (
+    are_descriptors,
+    as_photographs,
+    check_captions,
+    check_descriptors,
+    flatten_captions,
+)
 from txt2img.search.presets import PRESETS, class_names_parts, default_parts
 
 
@@ -188,15 +195,15 @@ class TextImageSearch(BaseEstimator):
             If there are no captions, their number is not that of the photographs, or descriptors that
             were passed hold NaN.
         """
-        photos = _as_photographs(photos)
-        captions = _check_captions(captions, len(photos))
+        photos = as_photographs(photos)
+        captions = check_captions(captions, len(photos))
         given = {name: getattr(self, name) for name in default_parts()}
         parts = default_parts() | {name: part for name, part in given.items() if part is not None}
         featurizer = None
-        if self.featurizer is not None or not _are_descriptors(photos):
+        if self.featurizer is not None or not are_descriptors(photos):
             featurizer = clone(parts["featurizer"])
-        if _are_descriptors(photos):
-            descriptors = _check_descriptors(photos)
+        if are_descriptors(photos):
+            descriptors = check_descriptors(photos)
         else:
             descriptors = featurizer.fit(photos).transform(photos)
             seen = ~np.isnan(descriptors).all(axis=1)
@@ -204,8 +211,7 @@ class TextImageSearch(BaseEstimator):
             captions = [own for own, kept in zip(captions, seen) if kept]
         whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
         targets = descriptors if whitener is None else whitener.transform(descriptors)
-        sentences = [sentence for own in captions for sentence in own]
-        photograph = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
+        sentences, photograph = flatten_captions(captions)
         if not sentences:
             raise ValueError("captions holds no sentence of a readable photograph: pass at least one")
         vectorizer, regressor = clone(parts["vectorizer"]), clone(parts["regressor"])
@@ -240,12 +246,12 @@ class TextImageSearch(BaseEstimator):
             If an id is in the gallery already, or a folder holds no photograph.
         """
         check_is_fitted(self)
-        photos = _as_photographs(photos)
-        if ids is None and not _are_descriptors(photos) and all(isinstance(p, str) for p in photos):
+        photos = as_photographs(photos)
+        if ids is None and not are_descriptors(photos) and all(isinstance(p, str) for p in photos):
             ids = photos
         descriptors = self.transform(photos)
         if self.index_ is None:
-            self.index_ = self._new_index().fit(descriptors, ids=ids, **self._bank())
+            self.index_ = self._new_index(descriptors, ids)
         else:
             self.index_.add(descriptors, ids=ids)
         return self
@@ -295,6 +301,8 @@ class TextImageSearch(BaseEstimator):
         """
         gallery = self._gallery()
         sentences = [text] if isinstance(text, str) else list(text)
+        if not sentences:
+            return []
         scores, ids = gallery.search(self.predict(sentences), k=k)
         answers = [
             [Hit(id, score, rank) for rank, (id, score) in enumerate(zip(*row), start=1)]
@@ -338,9 +346,9 @@ class TextImageSearch(BaseEstimator):
             width, or with NaN.
         """
         check_is_fitted(self)
-        photos = _as_photographs(photos)
-        if _are_descriptors(photos):
-            descriptors = self._check_width(_check_descriptors(photos))
+        photos = as_photographs(photos)
+        if are_descriptors(photos):
+            descriptors = self._check_width(check_descriptors(photos))
         elif self.featurizer_ is None:
             raise ValueError(
                 "photos holds photographs but the search was fitted on descriptors: pass descriptors "
@@ -379,11 +387,10 @@ class TextImageSearch(BaseEstimator):
         from txt2img.evaluation import RetrievalEvaluator
 
         check_is_fitted(self)
-        photos = _as_photographs(photos)
-        captions = _check_captions(captions, len(photos))
-        index = self._new_index().fit(self.transform(photos), **self._bank())
-        sentences = [sentence for own in captions for sentence in own]
-        photograph = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
+        photos = as_photographs(photos)
+        captions = check_captions(captions, len(photos))
+        index = self._new_index(self.transform(photos))
+        sentences, photograph = flatten_captions(captions)
         return RetrievalEvaluator(ks=ks).evaluate(self.predict(sentences), index, photograph.tolist())
 
     def save(self, path):
@@ -443,11 +450,10 @@ class TextImageSearch(BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "regressor_")
 
-    def _new_index(self):
-        return clone(default_parts()["index"] if self.index is None else self.index)
-
-    def _bank(self):
-        return {"bank": self.bank_} if getattr(self._new_index(), "hubness", None) else {}
+    def _new_index(self, descriptors, ids=None):
+        index = clone(default_parts()["index"] if self.index is None else self.index)
+        bank = self.bank_ if getattr(index, "hubness", None) else None
+        return index.fit(descriptors, ids=ids, bank=bank)
 
     def _check_width(self, descriptors):
         width = self.bank_.shape[1] if self.whitener_ is None else self.whitener_.n_features_in_
@@ -463,40 +469,3 @@ class TextImageSearch(BaseEstimator):
         if not len(self):
             raise ValueError("the gallery is empty: add photographs with add(photos) first")
         return self.index_
-
-
-def _as_photographs(photos):
-    """Make of a folder the list of its photographs and of path-likes strings; leave descriptors alone."""
-    if isinstance(photos, str | os.PathLike):
-        return list_photographs(photos)
-    if _are_descriptors(photos):
-        return photos
-    return [os.fspath(photo) if isinstance(photo, os.PathLike) else photo for photo in photos]
-
-
-def _are_descriptors(photos):
-    return isinstance(photos, np.ndarray) and photos.ndim == 2 and photos.dtype.kind == "f"
-
-
-def _check_descriptors(descriptors):
-    bad = np.flatnonzero(~np.isfinite(descriptors).all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"photos holds descriptors with NaN or infinity in {len(bad)} rows, the first of them "
-            f"row {bad[0]}: leave these photographs out, with their captions"
-        )
-    return descriptors
-
-
-def _check_captions(captions, n_photos):
-    if isinstance(captions, str):
-        raise ValueError("captions is one string: pass one list of sentences a photograph")
-    captions = [[own] if isinstance(own, str) else list(own) for own in captions]
-    if len(captions) != n_photos:
-        raise ValueError(
-            f"captions has {len(captions)} entries but there are {n_photos} photographs: "
-            "pass one list of sentences a photograph"
-        )
-    if not any(captions):
-        raise ValueError("captions is empty: pass at least one sentence")
-    return captions
