@@ -135,7 +135,8 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     def _set_axes(self, covariance, dtype):
-        variances, axes = linalg.eigh(covariance, driver="evd")
+        # The covariance of single-precision descriptors is no more exact than its type.
+        variances, axes = linalg.eigh(covariance.astype(dtype), driver="evd")
         variances, axes = variances[::-1], axes[:, ::-1]
         # Directions without variance are noise of rounding; one at least stays, for constant descriptors.
         rank = max(1, int((variances > variances[0] * len(variances) * np.finfo(dtype).eps).sum()))
@@ -144,7 +145,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         axes = axes[:, :kept] / np.where(scale > 0, scale, 1)
         axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(kept)])
         self.components_ = np.ascontiguousarray(axes.T, dtype=dtype)
-        self.variances_ = variances[:kept].copy()
+        self.variances_ = variances[:kept].astype(np.float64)
         self.n_components_ = kept
 
     def transform(self, X):
