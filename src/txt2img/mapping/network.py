@@ -1,79 +1,207 @@
-"""A network of one hidden layer from sparse text vectors to descriptors, trained with torch."""
+"""Networks from text vectors to descriptors, trained with torch.
+
+torch is imported where it is used, and arrays go in and come out.
+"""
+
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
 from txt2img._progress import Progress
+from txt2img.mapping.blocks import split_columns
+from txt2img.mapping.losses import LOSSES
 
 
-def fit_network(X, Y, *, hidden, epochs, batch_size, learning_rate, weight_decay, random_state, verbose):
-    """Train input -> hidden (ReLU) -> linear output with mean squared error by Adam.
+class Network:
+    """Input -> linear, or input -> hidden (ReLU) -> linear, and where the loss asks for it a visual map.
 
-    The first layer adds up the weights of the words of a caption and never makes the batch dense; this
-    is the same network, step by step, as one with a dense first layer.
+    The first layer adds up the weights of the words of a caption and never makes the batch dense; it is
+    the same, step by step, as one with a dense first layer.
 
     Parameters
     ----------
-    X : ndarray or sparse matrix of shape (n_captions, n_features)
-        Vectors of the captions.
-    Y : ndarray of shape (n_captions, n_outputs)
-        Targets.
-    hidden : int
-        Width of the hidden layer.
-    epochs, batch_size : int
-        Passes over the captions, and captions a step.
+    n_inputs, n_outputs : int
+        Widths of the text vectors and of the descriptors.
+    loss : {"mse", "cosine", "infonce", "hinge"}
+        What is minimised; the last two learn the map of the descriptors too.
+    hidden : int or None
+        Width of the hidden layer, if there is one.
+    n_components : int
+        Width of the joint space of the losses that learn a visual map.
     learning_rate, weight_decay : float
         Of Adam; the decay is decoupled from the gradient.
+    dropout : float
+        Share of the numbers in the text vectors that training leaves out at random.
+    temperature, margin : float
+        Of the losses "infonce" and "hinge".
     random_state : numpy.random.RandomState
-        Draws the first weights and the order of the captions.
-    verbose : int
-        If positive, progress is printed.
-
-    Returns
-    -------
-    weights : list of 2 ndarrays of shapes (n_features, hidden) and (hidden, n_outputs), float32
-        Weights of the layers.
-    intercepts : list of 2 ndarrays of shapes (hidden,) and (n_outputs,), float32
-        Their intercepts.
-    losses : list of float
-        Mean squared error over each epoch.
+        Draws the first weights, the order of the captions and what is left out.
 
     References
     ----------
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     """
-    import torch
 
-    generator = torch.Generator().manual_seed(int(random_state.randint(2**31 - 1)))
-    X = X if sp.issparse(X) else np.asarray(X, np.float32)
-    Y = np.asarray(Y, np.float32)
-    layers = [
-        _uniform_layer(n_inputs, n_outputs, generator)
-        for n_inputs, n_outputs in ((X.shape[1], hidden), (hidden, Y.shape[1]))
-    ]
-    parameters = [tensor for layer in layers for tensor in layer]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    (first, first_intercept), (second, second_intercept) = layers
-    progress = Progress(epochs * len(Y), "captions") if verbose else None
-    losses = []
-    for epoch in range(epochs):
-        total = 0.0
-        order = torch.randperm(len(Y), generator=generator).numpy()
-        for start in range(0, len(Y), batch_size):
-            rows = order[start : start + batch_size]
-            optimizer.zero_grad(set_to_none=True)
-            activation = torch.relu(_sum_of_rows(first, X[rows]) + first_intercept)
-            loss = torch.nn.functional.mse_loss(
-                activation @ second + second_intercept, torch.from_numpy(Y[rows])
-            )
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach()) * len(rows)
-            if progress:
-                progress.show(epoch * len(Y) + start + len(rows))
-        losses.append(total / len(Y))
-    weights, intercepts = ([layer[i].detach().numpy() for layer in layers] for i in (0, 1))
-    return weights, intercepts, losses
+    def __init__(
+        self,
+        n_inputs,
+        n_outputs,
+        *,
+        loss,
+        hidden,
+        n_components,
+        learning_rate,
+        weight_decay,
+        dropout,
+        temperature,
+        margin,
+        random_state,
+    ):
+        import torch
+
+        self.generator = torch.Generator().manual_seed(int(random_state.randint(2**31 - 1)))
+        self.loss = LOSSES[loss](temperature=temperature, margin=margin)
+        self.learning_rate = learning_rate
+        self.dropout = dropout
+        self.visual_map = None
+        width = n_outputs
+        if self.loss.learns_visual_map:
+            width = n_components
+            self.visual_map = torch.eye(n_outputs, n_components).requires_grad_()
+        widths = [n_inputs, width] if hidden is None else [n_inputs, hidden, width]
+        self.layers = [_uniform_layer(*shape, self.generator) for shape in pairwise(widths)]
+        self.optimizer = torch.optim.AdamW(
+            self._parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+        )
+
+    def train(self, X, Y, photograph, *, epochs, batch_size, schedule="constant", stopper=None, verbose=0):
+        """Go over captions.
+
+        Parameters
+        ----------
+        X : ndarray or sparse matrix of shape (n_captions, n_inputs)
+            Vectors of the captions.
+        Y : ndarray of shape (n_captions, n_outputs)
+            Targets.
+        photograph : ndarray of shape (n_captions,), dtype int
+            Photograph of each caption.
+        epochs, batch_size : int
+            Passes over the captions, and captions a step.
+        schedule : {"constant", "one_cycle"}, default="constant"
+            Whether the learning rate stays, or rises for a tenth of the steps and then falls to nothing.
+        stopper : callable, default=None
+            Called after each epoch with the network; training ends when it returns True.
+        verbose : int, default=0
+            If positive, progress is printed.
+
+        Returns
+        -------
+        list of float
+            Mean loss over each epoch.
+
+        References
+        ----------
+        Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+        Rates", 2018 (the schedule).
+        """
+        import torch
+
+        batches = _Batches(X, Y, photograph)
+        n_steps = epochs * -(-len(Y) // batch_size)
+        share = _one_cycle(n_steps) if schedule == "one_cycle" else np.ones(n_steps)
+        share = iter(share.tolist())
+        progress = Progress(epochs * len(Y), "captions") if verbose else None
+        losses = []
+        for epoch in range(epochs):
+            total = 0.0
+            order = torch.randperm(len(Y), generator=self.generator).numpy()
+            for start in range(0, len(Y), batch_size):
+                rows = order[start : start + batch_size]
+                self.optimizer.param_groups[0]["lr"] = self.learning_rate * next(share)
+                self.optimizer.zero_grad(set_to_none=True)
+                loss = self._loss(batches, rows, self.dropout)
+                loss.backward()
+                self.optimizer.step()
+                total += float(loss.detach()) * len(rows)
+                if progress:
+                    progress.show(epoch * len(Y) + start + len(rows))
+            losses.append(total / len(Y))
+            if stopper is not None and stopper(self):
+                break
+        return losses
+
+    def evaluate(self, X, Y, photograph, *, batch_size):
+        """Compute the mean loss over captions without learning from them."""
+        import torch
+
+        batches, total = _Batches(X, Y, photograph), 0.0
+        with torch.no_grad():
+            for start in range(0, len(Y), batch_size):
+                rows = np.arange(start, min(start + batch_size, len(Y)))
+                total += float(self._loss(batches, rows, dropout=0.0)) * len(rows)
+        return total / len(Y)
+
+    def weights(self):
+        """Give copies of the weights and intercepts of the layers, and of the visual map or None."""
+        coefs, intercepts = ([layer[i].detach().numpy().copy() for layer in self.layers] for i in (0, 1))
+        visual_map = None if self.visual_map is None else self.visual_map.detach().numpy().copy()
+        return coefs, intercepts, visual_map
+
+    def set_weights(self, coefs, intercepts, visual_map):
+        """Take over weights as `weights` gives them."""
+        import torch
+
+        with torch.no_grad():
+            for (weight, intercept), coef, offset in zip(self.layers, coefs, intercepts):
+                weight.copy_(torch.from_numpy(coef))
+                intercept.copy_(torch.from_numpy(offset))
+            if visual_map is not None:
+                self.visual_map.copy_(torch.from_numpy(visual_map))
+
+    def _parameters(self):
+        tensors = [tensor for layer in self.layers for tensor in layer]
+        return tensors if self.visual_map is None else [*tensors, self.visual_map]
+
+    def _loss(self, batches, rows, dropout):
+        import torch
+
+        text = batches.product(rows, self.layers[0][0], dropout, self.generator) + self.layers[0][1]
+        for weight, intercept in self.layers[1:]:
+            text = torch.relu(text) @ weight + intercept
+        visual, photograph = batches.targets(rows)
+        if self.visual_map is not None:
+            visual = visual @ self.visual_map
+        return self.loss(text, visual, photograph)
+
+
+class EarlyStopping:
+    """Keep the weights of the epoch with the least loss on photographs set aside.
+
+    Parameters
+    ----------
+    X, Y, photograph : arrays
+        Captions set aside, as in `Network.train`.
+    batch_size : int
+        Captions compared with one another at a time.
+    patience : int
+        Epochs without a lower loss after which training ends.
+    """
+
+    def __init__(self, X, Y, photograph, *, batch_size, patience):
+        self.data = X, Y, photograph
+        self.batch_size = batch_size
+        self.patience = patience
+        self.losses = []
+        self.best_weights = None
+
+    def __call__(self, network):
+        """Take note of the loss after an epoch, and say whether training is to end."""
+        self.losses.append(network.evaluate(*self.data, batch_size=self.batch_size))
+        best = int(np.argmin(self.losses))
+        if best == len(self.losses) - 1:
+            self.best_weights = network.weights()
+        return len(self.losses) - 1 - best >= self.patience
 
 
 def predict_network(X, weights, intercepts):
@@ -81,6 +209,55 @@ def predict_network(X, weights, intercepts):
     for weight, intercept in zip(weights[:-1], intercepts[:-1]):
         X = np.maximum(X @ weight + intercept, 0)
     return X @ weights[-1] + intercepts[-1]
+
+
+class _Batches:
+    """Gives the rows of a batch as tensors."""
+
+    def __init__(self, X, Y, photograph):
+        import torch
+
+        self.blocks = [
+            (torch.from_numpy(columns), block if sp.issparse(block) else np.asarray(block, np.float32))
+            for columns, block in split_columns(X)
+        ]
+        self.Y = np.asarray(Y, np.float32)
+        self.photograph = photograph
+
+    def product(self, rows, weight, dropout, generator):
+        """Product of the text vectors of a batch and the first layer's weights."""
+        import torch
+
+        total = 0
+        for columns, block in self.blocks:
+            batch = block[rows]
+            values = torch.from_numpy(np.asarray(batch.data if sp.issparse(batch) else batch, np.float32))
+            if dropout:
+                kept = torch.empty_like(values).bernoulli_(1 - dropout, generator=generator)
+                values = values * kept.div_(1 - dropout)
+            if sp.issparse(batch):
+                total = total + torch.nn.functional.embedding_bag(
+                    columns[torch.from_numpy(batch.indices.astype(np.int64))],
+                    weight,
+                    torch.from_numpy(batch.indptr[:-1].astype(np.int64)),
+                    mode="sum",
+                    per_sample_weights=values,
+                )
+            else:
+                total = total + values @ (weight if len(columns) == len(weight) else weight[columns])
+        return total
+
+    def targets(self, rows):
+        import torch
+
+        return torch.from_numpy(self.Y[rows]), torch.from_numpy(self.photograph[rows])
+
+
+def _one_cycle(n_steps):
+    """Share of the learning rate at each step: a tenth of the steps up to 1, then half a cosine down to 0."""
+    n_up = max(1, n_steps // 10)
+    down = np.linspace(0, np.pi, n_steps - n_up, endpoint=False)
+    return np.concatenate([np.arange(1, n_up + 1) / n_up, (1 + np.cos(down)) / 2])
 
 
 def _uniform_layer(n_inputs, n_outputs, generator):
@@ -92,18 +269,3 @@ def _uniform_layer(n_inputs, n_outputs, generator):
     return [
         torch.empty(shape).uniform_(-bound, bound, generator=generator).requires_grad_() for shape in shapes
     ]
-
-
-def _sum_of_rows(weight, batch):
-    """Product of a batch of text vectors and the first layer's weights."""
-    import torch
-
-    if not sp.issparse(batch):
-        return torch.from_numpy(batch) @ weight
-    return torch.nn.functional.embedding_bag(
-        torch.from_numpy(batch.indices.astype(np.int64)),
-        weight,
-        torch.from_numpy(batch.indptr[:-1].astype(np.int64)),
-        mode="sum",
-        per_sample_weights=torch.from_numpy(batch.data.astype(np.float32)),
-    )

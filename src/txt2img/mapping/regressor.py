@@ -12,12 +12,19 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from txt2img.mapping.closed_form import fit_ridge
-from txt2img.mapping.network import fit_network, predict_network
+from txt2img._grouping import photograph_of_caption
+from txt2img.mapping.closed_form import NormalEquations, fit_ridge, fit_ridge_path
+from txt2img.mapping.losses import LOSSES
+from txt2img.mapping.network import EarlyStopping, Network, predict_network
+from txt2img.mapping.visual_map import VisualMap
+
+AUTO_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class TextToVisualRegressor(
@@ -30,44 +37,84 @@ class TextToVisualRegressor(
     solver : {"ridge", "network"}, default="ridge"
         - ``"ridge"``: linear map with a squared penalty, in closed form by one Cholesky factorisation.
           It takes seconds and has one parameter, `alpha`.
-        - ``"network"``: one hidden layer, trained by stochastic gradients on the mean squared error;
-          `hidden` and the parameters after it are its own.
-    alpha : float, default=10.0
+        - ``"network"``: one or two layers, trained by stochastic gradients on a `loss`; the parameters
+          from `loss` on are its own.
+    alpha : float, array-like of float, or "auto", default=10.0
         Strength of ridge's penalty. Vectors of length 1, as all vectorizers here give them, make it
-        comparable between data sets.
-    hidden : int, default=2048
-        Width of the network's hidden layer.
+        comparable between data sets. Of several the one is chosen that predicts left-out photographs
+        best, by generalised cross-validation; "auto" chooses among 0.1, 0.3, 1, ... 100.
+    loss : {"mse", "cosine", "infonce", "hinge"}, default="mse"
+        What the network minimises: the mean squared error; one minus the cosine; the cross-entropy of
+        finding the right photograph among those of the batch and the right caption among its captions;
+        or by how much wrong pairs of the batch come nearer than `margin` to the right one. The last two
+        learn a linear map of the descriptors too, `visual_map_`, and predictions lie in the space that
+        it leads to; captions of the same photograph never count as wrong.
+    hidden : int or None, default=2048
+        Width of the network's hidden layer; None for a linear network.
+    n_components : int, default=512
+        Width of the space of the losses "infonce" and "hinge".
+    dropout : float, default=0.0
+        Share of the numbers in the text vectors left out at random at each step, so that the network
+        does not rely on single words.
+    temperature : float, default=0.1
+        By which "infonce" divides the cosines.
+    margin : float, default=0.2
+        Of the loss "hinge", in units of the cosine.
     epochs : int, default=10
         How often the network sees every caption.
     batch_size : int, default=128
         Captions in one step of the network.
     learning_rate : float, default=1e-3
         Step of the network's optimiser (Adam).
+    schedule : {"constant", "one_cycle"}, default="constant"
+        Whether the learning rate stays, or rises for a tenth of the steps and then falls to nothing.
     weight_decay : float, default=0.0
-        Share of the weights, in units of `learning_rate`, taken away at each step.
+        Share of the weights, in units of the learning rate, taken away at each step.
+    early_stopping : bool, default=False
+        Whether to set photographs aside, end when the loss on them no longer falls, and keep the
+        weights with which it was least.
+    validation_fraction : float, default=0.1
+        Share of the photographs set aside, with all their captions.
+    n_iter_no_change : int, default=2
+        Epochs without a lower loss on them after which training ends.
     random_state : int, RandomState instance or None, default=None
-        Draws the network's first weights and the order of the captions.
+        Draws the network's first weights, the order of the captions, what is left out and set aside.
     verbose : int, default=0
         If positive, the network's progress is printed to standard error.
 
     Attributes
     ----------
     coefs_ : list of ndarray
-        Weights of each layer, of shape (inputs, outputs); one layer for ridge, two for the network.
+        Weights of each layer, of shape (inputs, outputs); one layer for ridge.
     intercepts_ : list of ndarray
         Intercept of each layer, of shape (outputs,).
+    visual_map_ : VisualMap or None
+        Brings descriptors into the space of the predictions; None if that is their own.
+    alpha_ : float or None
+        Ridge's penalty, given or chosen; None for the network.
+    alpha_scores_ : ndarray of shape (n_alphas,) or None
+        Estimated mean squared error on left-out photographs for each of several alphas.
     losses_ : list of float
-        Mean squared error over each epoch; empty for ridge.
+        Mean loss over each epoch; empty for ridge.
+    validation_losses_ : list of float
+        Mean loss on the photographs set aside after each epoch; empty without early stopping.
     single_output_ : bool
         Whether the `y` that was fitted had one dimension.
     n_features_in_ : int
         Width of the text vectors.
+
+    See Also
+    --------
+    MapEnsemble : Several maps whose scores are averaged.
 
     References
     ----------
     Frome et al., "DeViSE: A Deep Visual-Semantic Embedding Model", NIPS 2013, predicts between the two
     spaces in the other direction; Dong et al., "Predicting Visual Features from Text for Image and Video
     Caption Retrieval", IEEE Transactions on Multimedia 20, 2018, in this one.
+
+    Golub, Heath and Wahba, "Generalized Cross-Validation as a Method for Choosing a Good Ridge
+    Parameter", Technometrics 21, 1979.
 
     Examples
     --------
@@ -82,12 +129,21 @@ class TextToVisualRegressor(
 
     _parameter_constraints: dict = {
         "solver": [StrOptions({"ridge", "network"})],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
-        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), "array-like"],
+        "loss": [StrOptions(set(LOSSES))],
+        "hidden": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "margin": [Interval(Real, 0, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"constant", "one_cycle"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -97,26 +153,44 @@ class TextToVisualRegressor(
         solver="ridge",
         *,
         alpha=10.0,
+        loss="mse",
         hidden=2048,
+        n_components=512,
+        dropout=0.0,
+        temperature=0.1,
+        margin=0.2,
         epochs=10,
         batch_size=128,
         learning_rate=1e-3,
+        schedule="constant",
         weight_decay=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=2,
         random_state=None,
         verbose=0,
     ):
         self.solver = solver
         self.alpha = alpha
+        self.loss = loss
         self.hidden = hidden
+        self.n_components = n_components
+        self.dropout = dropout
+        self.temperature = temperature
+        self.margin = margin
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y, groups=None):
         """Learn the map from text vectors to descriptors.
 
         Parameters
@@ -125,6 +199,8 @@ class TextToVisualRegressor(
             Vector of each caption.
         y : array-like of shape (n_captions, n_outputs) or (n_captions,)
             Descriptor of the photograph of each caption.
+        groups : array-like of shape (n_captions,), default=None
+            Photograph of each caption. By default captions with the same descriptor have the same one.
 
         Returns
         -------
@@ -134,30 +210,162 @@ class TextToVisualRegressor(
         Raises
         ------
         ValueError
-            If X and y differ in length, or hold NaN or infinities.
+            If X and y differ in length, or hold NaN or infinities, an alpha is not positive, or there
+            is but one photograph and some are to be left out.
         """
+        X, targets, photograph = self._check(X, y, groups, reset=True)
+        self._forget()
+        if self.solver == "ridge":
+            self._fit_ridge(X, targets, photograph)
+        else:
+            self._fit_network(X, targets, photograph)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, groups=None):
+        """Learn from further captions, which need not fit in memory all at once.
+
+        Ridge gives what `fit` would give on all captions since the first call; a call after `fit`, or of a
+        regressor that was saved or copied, is a first one, as those keep no captions. The network goes on
+        from the weights it has, once over the captions, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_captions, n_features)
+            Vector of each caption.
+        y : array-like of shape (n_captions, n_outputs) or (n_captions,)
+            Descriptor of the photograph of each caption.
+        groups : array-like of shape (n_captions,), default=None
+            Photograph of each caption, as in `fit`. Give all captions of a photograph in one call.
+
+        Returns
+        -------
+        self : TextToVisualRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; or if there are several alphas, as the captions seen before are gone.
+        """
+        if self.solver == "ridge" and not isinstance(self.alpha, Real):
+            raise ValueError(
+                f"alpha={self.alpha!r} cannot be chosen by partial_fit, which does not keep captions: pass "
+                "one number, such as alpha_ of a fit on some of them"
+            )
+        anew = not hasattr(self, "coefs_") or (self.solver == "ridge" and self._learner is None)
+        X, targets, photograph = self._check(X, y, groups, reset=anew)
+        if anew:
+            self._forget()
+        if self.solver == "ridge":
+            self._learner = (self._learner or NormalEquations()).update(X, targets)
+            weights, intercept = self._learner.solve(self.alpha)
+            self.coefs_, self.intercepts_, self.alpha_ = [weights], [intercept], self.alpha
+            return self
+        if self._learner is None:
+            self._learner = self._new_network(X, targets, check_random_state(self.random_state))
+            if not anew:
+                visual = None if self.visual_map_ is None else self.visual_map_.matrices[0]
+                self._learner.set_weights(self.coefs_, self.intercepts_, visual)
+        self.losses_ += self._learner.train(
+            X, targets, photograph, epochs=1, batch_size=self.batch_size, verbose=self.verbose
+        )
+        self._set_network_weights(self._learner.weights())
+        return self
+
+    def _check(self, X, y, groups, reset):
         X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+            reset=reset,
         )
         X = sp.csr_matrix(X) if sp.issparse(X) else X
-        targets = y.astype(X.dtype, copy=False).reshape(len(y), -1)
-        if self.solver == "ridge":
+        if reset:
+            self.single_output_ = y.ndim == 1
+        return X, y.astype(X.dtype, copy=False).reshape(len(y), -1), photograph_of_caption(len(y), groups, y)
+
+    # What goes on learning in partial_fit.
+    _learner = None
+
+    def _forget(self):
+        self._learner = None
+        self.visual_map_ = self.alpha_ = self.alpha_scores_ = None
+        self.losses_, self.validation_losses_ = [], []
+
+    def _fit_ridge(self, X, targets, photograph):
+        if isinstance(self.alpha, Real):
+            self.alpha_ = self.alpha
             weights, intercept = fit_ridge(X, targets, self.alpha)
-            self.coefs_, self.intercepts_, self.losses_ = [weights], [intercept], []
         else:
-            self.coefs_, self.intercepts_, self.losses_ = fit_network(
-                X,
-                targets,
-                hidden=self.hidden,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                random_state=check_random_state(self.random_state),
-                verbose=self.verbose,
+            alphas = AUTO_ALPHAS if isinstance(self.alpha, str) else _check_alphas(self.alpha)
+            weights, intercept, self.alpha_, self.alpha_scores_ = fit_ridge_path(
+                X, targets, alphas, photograph, random_state=self.random_state
             )
-        self.single_output_ = y.ndim == 1
-        return self
+        self.coefs_, self.intercepts_ = [weights], [intercept]
+
+    def _fit_network(self, X, targets, photograph):
+        random_state = check_random_state(self.random_state)
+        network = self._new_network(X, targets, random_state)
+        stopper = None
+        if self.early_stopping:
+            learned, aside = self._set_aside(photograph, random_state)
+            stopper = EarlyStopping(
+                X[aside],
+                targets[aside],
+                photograph[aside],
+                batch_size=self.batch_size,
+                patience=self.n_iter_no_change,
+            )
+            X, targets, photograph = X[learned], targets[learned], photograph[learned]
+        self.losses_ = network.train(
+            X,
+            targets,
+            photograph,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            schedule=self.schedule,
+            stopper=stopper,
+            verbose=self.verbose,
+        )
+        self.validation_losses_ = stopper.losses if stopper else []
+        self._set_network_weights(stopper.best_weights if stopper else network.weights())
+
+    def _new_network(self, X, targets, random_state):
+        return Network(
+            X.shape[1],
+            targets.shape[1],
+            loss=self.loss,
+            hidden=self.hidden,
+            n_components=self.n_components,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            dropout=self.dropout,
+            temperature=self.temperature,
+            margin=self.margin,
+            random_state=random_state,
+        )
+
+    def _set_network_weights(self, weights):
+        self.coefs_, self.intercepts_, visual = weights
+        self.visual_map_ = None if visual is None else VisualMap([visual])
+
+    def _set_aside(self, photograph, random_state):
+        """Split captions into those learned from and those of photographs set aside."""
+        n_photographs = int(photograph.max()) + 1
+        if n_photographs < 2:
+            raise ValueError(
+                "early_stopping=True sets photographs aside, but y and groups hold one photograph only: "
+                "pass more, or early_stopping=False"
+            )
+        n_aside = min(max(1, round(self.validation_fraction * n_photographs)), n_photographs - 1)
+        aside = np.zeros(n_photographs, bool)
+        aside[random_state.permutation(n_photographs)[:n_aside]] = True
+        return np.flatnonzero(~aside[photograph]), np.flatnonzero(aside[photograph])
 
     def predict(self, X):
         """Predict the descriptors that sentences describe.
@@ -170,7 +378,8 @@ class TextToVisualRegressor(
         Returns
         -------
         ndarray of shape (n_captions, n_outputs) or (n_captions,), dtype as X
-            Predicted descriptors, with as many dimensions as the `y` that was fitted.
+            Predicted descriptors, with as many dimensions as the `y` that was fitted; in the space of
+            `visual_map_` if there is one.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
@@ -193,6 +402,35 @@ class TextToVisualRegressor(
         predicted = self.predict(X)
         return predicted.reshape(len(predicted), -1)
 
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_captions, n_features)
+            Vector of each caption.
+        y : array-like of shape (n_captions, n_outputs) or (n_captions,)
+            Descriptor of the photograph of each caption.
+        sample_weight : array-like of shape (n_captions,), default=None
+            Weight of each caption.
+
+        Returns
+        -------
+        float
+            R², the mean over the outputs; with a `visual_map_` of vectors of length 1 in its space.
+        """
+        check_is_fitted(self)
+        if self.visual_map_ is None:
+            return super().score(X, y, sample_weight)
+        return r2_score(
+            self.visual_map_.transform(y), normalize(self.predict(X)), sample_weight=sample_weight
+        )
+
+    def __getstate__(self):
+        """Leave out what only goes on learning, which is large and holds torch tensors."""
+        state = super().__getstate__()
+        return state | {"_learner": None} if "_learner" in state else state
+
     @property
     def _n_features_out(self):
         return len(self.intercepts_[-1])
@@ -204,3 +442,10 @@ class TextToVisualRegressor(
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _check_alphas(alphas):
+    alphas = np.asarray(alphas, np.float64)
+    if alphas.ndim != 1 or len(alphas) == 0 or not (np.isfinite(alphas) & (alphas > 0)).all():
+        raise ValueError(f"alpha={alphas.tolist()!r} must be a positive number, several of them, or 'auto'")
+    return alphas

@@ -1,0 +1,237 @@
+"""MapEnsemble: several maps from sentences to descriptors, whose scores are averaged."""
+
+import numpy as np
+from sklearn.base import (
+    ClassNamePrefixFeaturesOutMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import check_array, check_is_fitted, has_fit_parameter
+
+from txt2img.mapping.visual_map import VisualMap, side_by_side
+
+# Captions and photographs from which the spread of the cosines is estimated.
+CALIBRATION_SAMPLE = 1000
+
+
+class MapEnsemble(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, MultiOutputMixin, RegressorMixin, _BaseComposition
+):
+    """Average the scores of several maps from sentences to descriptors.
+
+    Each map scores a photograph by the cosine between prediction and descriptor in a space of its own.
+    These spaces are put side by side, each at the length that makes one cosine in all of them the
+    weighted mean of the cosines, so that an index searches them at once, by one inner product.
+
+    Cosines of one map may spread wider than those of another. Before they are averaged they are
+    calibrated: divided by their standard deviation over pairs of training captions and photographs.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+        The maps by name, such as `TextToVisualRegressor`.
+    weights : array-like of float of shape (n_estimators,), default=None
+        Share of each map's calibrated score; by default the same for all.
+    random_state : int, RandomState instance or None, default=None
+        Draws the captions and photographs for the calibration. The maps have random states of their own.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        The fitted maps.
+    lengths_ : ndarray of shape (n_estimators,)
+        Length of the predictions of each map.
+    visual_map_ : VisualMap
+        Brings descriptors into the spaces of the maps, side by side.
+    n_features_in_ : int
+        Width of the text vectors.
+
+    Examples
+    --------
+    >>> from txt2img import TextToVisualRegressor
+    >>> from txt2img.datasets import make_captioned_descriptors
+    >>> from txt2img.mapping import MapEnsemble
+    >>> X, y = [[1, 0], [0, 1], [1, 1]], [[2, 0, 1], [0, 3, 1], [1, 1, 1]]
+    >>> both = MapEnsemble([("weak", TextToVisualRegressor()), ("strong", TextToVisualRegressor(alpha=100))])
+    >>> both.fit(X, y).predict(X).shape, both.visual_map_.transform(y).shape
+    ((3, 6), (3, 6))
+    """
+
+    _parameter_constraints: dict = {
+        "estimators": [list],
+        "weights": ["array-like", None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, estimators, *, weights=None, random_state=None):
+        self.estimators = estimators
+        self.weights = weights
+        self.random_state = random_state
+
+    def get_params(self, deep=True):
+        """Get the parameters, those of the maps under ``name__parameter``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to give those of the maps too.
+
+        Returns
+        -------
+        dict of str to object
+            Values by name.
+        """
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, those of the maps under ``name__parameter``.
+
+        Parameters
+        ----------
+        **params : object
+            Values by name.
+
+        Returns
+        -------
+        self : MapEnsemble
+            The ensemble.
+        """
+        self._set_params("estimators", **params)
+        return self
+
+    # The maps are validated by their own fit.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, groups=None):
+        """Fit all maps, and calibrate them against one another.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_captions, n_features)
+            Vector of each caption.
+        y : array-like of shape (n_captions, n_outputs)
+            Descriptor of the photograph of each caption.
+        groups : array-like of shape (n_captions,), default=None
+            Photograph of each caption, passed on to the maps that take it.
+
+        Returns
+        -------
+        self : MapEnsemble
+            The fitted ensemble.
+
+        Raises
+        ------
+        ValueError
+            If there are no maps, two have the same name, or weights are negative or of another number.
+        """
+        if not self.estimators:
+            raise ValueError("estimators is empty: pass at least one (name, estimator)")
+        names = [name for name, _ in self.estimators]
+        self._validate_names(names)
+        weights = self._checked_weights()
+        fitted = []
+        for _, estimator in self.estimators:
+            routed = {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
+            fitted.append(clone(estimator).fit(X, y, **routed))
+        self.estimators_ = fitted
+        self.n_features_in_ = fitted[0].n_features_in_
+        self.lengths_ = np.sqrt(weights / self._spreads(X, y))
+        visual_maps = [getattr(each, "visual_map_", None) or VisualMap([None]) for each in fitted]
+        matrices, lengths = [], []
+        for visual, length in zip(visual_maps, self.lengths_):
+            own = np.ones(len(visual.matrices)) if visual.lengths is None else np.array(visual.lengths)
+            matrices += visual.matrices
+            lengths += (length * own / np.linalg.norm(own)).tolist()
+        self.visual_map_ = VisualMap(matrices, lengths)
+        return self
+
+    def predict(self, X):
+        """Predict the descriptors that sentences describe, in the spaces of all maps side by side.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_captions, n_features)
+            Vector of each sentence.
+
+        Returns
+        -------
+        ndarray of shape (n_captions, n_components of all maps)
+            Predictions, comparable by cosine with ``visual_map_.transform(descriptors)``.
+        """
+        check_is_fitted(self)
+        return side_by_side([estimator.predict(X) for estimator in self.estimators_], self.lengths_)
+
+    def transform(self, X):
+        """Predict, as a step in the middle of a pipeline.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_captions, n_features)
+            Vector of each sentence.
+
+        Returns
+        -------
+        ndarray of shape (n_captions, n_components of all maps)
+            Predictions.
+        """
+        return self.predict(X)
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions in the spaces of the maps.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_captions, n_features)
+            Vector of each caption.
+        y : array-like of shape (n_captions, n_outputs)
+            Descriptor of the photograph of each caption.
+        sample_weight : array-like of shape (n_captions,), default=None
+            Weight of each caption.
+
+        Returns
+        -------
+        float
+            R², the mean over the components.
+        """
+        return r2_score(self.visual_map_.transform(y), self.predict(X), sample_weight=sample_weight)
+
+    @property
+    def _n_features_out(self):
+        return sum(estimator._n_features_out for estimator in self.estimators_)
+
+    def _checked_weights(self):
+        if self.weights is None:
+            return np.ones(len(self.estimators))
+        weights = np.asarray(self.weights, np.float64)
+        if weights.shape != (len(self.estimators),) or not (np.isfinite(weights) & (weights > 0)).all():
+            raise ValueError(
+                f"weights={self.weights!r} must be {len(self.estimators)} positive numbers, one a map"
+            )
+        return weights
+
+    def _spreads(self, X, y):
+        """Compute the standard deviation of the cosines of each map, over captions and photographs."""
+        random_state = check_random_state(self.random_state)
+        y = check_array(y, dtype=[np.float64, np.float32])
+        rows, others = (random_state.permutation(len(y))[:CALIBRATION_SAMPLE] for _ in range(2))
+        sample = X[rows] if hasattr(X, "shape") else [X[row] for row in rows]
+        spreads = []
+        for estimator in self.estimators_:
+            visual = getattr(estimator, "visual_map_", None)
+            seen = y[others] if visual is None else visual.transform(y[others])
+            spreads.append((normalize(estimator.predict(sample)) @ normalize(seen).T).std())
+        spreads = np.array(spreads, np.float64)
+        return np.where(spreads > 0, spreads, 1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        return tags

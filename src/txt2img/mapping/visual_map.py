@@ -1,0 +1,100 @@
+"""VisualMap: descriptors of photographs in the space in which a learned map compares them with sentences."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.preprocessing import normalize
+from sklearn.utils.validation import check_array
+
+
+class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Map descriptors linearly into one or several spaces, side by side.
+
+    It is the visual half of a map that was learned on both sides: `TextToVisualRegressor` and
+    `MapEnsemble` offer it, fitted, as `visual_map_`. It learns nothing itself and stands behind the
+    whitener in a Pipeline:
+    ``make_pipeline(ImageFeaturizer(), whitener, text_pipeline[-1].visual_map_)``.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray of shape (n_features, n_components), or None entries
+        One linear map a space; None leaves the descriptors as they are.
+    lengths : sequence of float, default=None
+        Length to which the rows of each part are brought, so that a cosine of what comes out is a mean
+        of the cosines in each space, weighted by the squares. By default 1 each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from txt2img.mapping import VisualMap
+    >>> VisualMap([np.array([[0.0], [2.0]]), None]).transform([[3.0, 4.0]])
+    array([[1. , 0.6, 0.8]])
+    """
+
+    def __init__(self, matrices, lengths=None):
+        self.matrices = matrices
+        self.lengths = lengths
+
+    def fit(self, X, y=None):
+        """Check that the matrices fit the descriptors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_photos, n_features)
+            Descriptors.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : VisualMap
+            As it was.
+        """
+        self.transform(X)
+        return self
+
+    def transform(self, X):
+        """Map descriptors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_photos, n_features)
+            Descriptors.
+
+        Returns
+        -------
+        ndarray of shape (n_photos, n_components of all matrices), dtype as X
+            Mapped descriptors; parts of no length stay so.
+
+        Raises
+        ------
+        ValueError
+            If the descriptors are of another width than the matrices.
+        """
+        X = check_array(X, dtype=[np.float64, np.float32])
+        for matrix in self.matrices:
+            if matrix is not None and X.shape[1] != len(matrix):
+                raise ValueError(
+                    f"X has {X.shape[1]} features, but the visual map was learned on descriptors of "
+                    f"{len(matrix)}: pass descriptors that went through the same whitener"
+                )
+        return side_by_side(
+            [X if matrix is None else X @ matrix.astype(X.dtype) for matrix in self.matrices],
+            [1.0] * len(self.matrices) if self.lengths is None else self.lengths,
+        )
+
+    @property
+    def _n_features_out(self):
+        return sum(matrix.shape[1] for matrix in self.matrices)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
+def side_by_side(parts, lengths):
+    """Bring the rows of each part to its length and put the parts side by side."""
+    return np.hstack([normalize(part) * part.dtype.type(length) for part, length in zip(parts, lengths)])
