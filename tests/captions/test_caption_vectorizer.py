@@ -245,6 +245,7 @@ def test_clone_and_parameters():
         "char_ngram_range": (3, 4),
         "min_df": 1,
         "max_df": 0.9,
+        "max_features": 100,
         "sublinear_tf": True,
         "dtype": np.float64,
     }
@@ -407,3 +408,12 @@ class TestStemming:
         expected = vectorizer.transform(words).toarray().argmax(axis=1)
         for result in vectors:
             assert_array_equal(result, expected)
+
+
+def test_max_features_keeps_the_terms_of_most_photographs():
+    captions = ["bee cat", "bee cat", "ant bee", "ant dog", "dog elk", "cat"]
+    kept = {n: CaptionVectorizer(min_df=1, max_features=n).fit(captions).vocabulary_ for n in (1, 2, 3, 9)}
+    assert kept[1] == {"bee": 0}  # bee and cat are in three each
+    assert kept[2] == {"bee": 0, "cat": 1}
+    assert kept[3] == {"ant": 0, "bee": 1, "cat": 2}  # ant and dog are in two each
+    assert sorted(kept[9]) == ["ant", "bee", "cat", "dog", "elk"]

@@ -5,8 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.base import clone
 
+from txt2img import ImageIndex
 from txt2img.evaluation import RetrievalEvaluator, RetrievalReport
 
 
@@ -113,6 +115,60 @@ def test_table_shows_found_interval_and_chance():
     assert "median rank" in table
     assert len({len(line) for line in table.splitlines()[1:]}) == 1
     assert repr(report_of([1, 0])).startswith("RetrievalReport(n_queries=2, n_gallery=100, R@1=0.5,")
+
+
+def ten_occurrence_skewness(scores):
+    """Skewness of how often each photograph is among the first ten, counted one query at a time."""
+    counts = np.zeros(scores.shape[1])
+    for own in scores:
+        counts[np.argsort(-own)[:10]] += 1
+    return scipy.stats.skew(counts)
+
+
+def test_hubness_is_told_with_and_without_the_correction_of_the_index(problem):
+    predicted, index, true_ids = problem
+    spread = np.linspace(0, 119, 40).astype(int)  # as many queries as photographs
+    plain = predicted[spread] @ index.descriptors.T
+    report = RetrievalEvaluator().evaluate(predicted, index, true_ids)
+    assert report.hubness == pytest.approx(ten_occurrence_skewness(plain))
+    assert report.hubness_uncorrected is None
+    index.bias = index.bias_ = np.random.default_rng(0).normal(size=40)
+    corrected = RetrievalEvaluator().evaluate(predicted, index, true_ids)
+    assert corrected.hubness == pytest.approx(ten_occurrence_skewness(plain + index.bias))
+    assert corrected.hubness_uncorrected == pytest.approx(report.hubness)
+    assert corrected.hubness != pytest.approx(report.hubness)
+    index.bias_ = None  # the bias is part of the metric
+    assert RetrievalEvaluator().evaluate(predicted, index, true_ids).hubness_uncorrected is None
+
+
+@pytest.mark.parametrize("hubness", ["csls", "softmax"])
+def test_correction_makes_the_gallery_less_skewed(hubness):
+    """Half of the photographs lie on the side of all queries."""
+    rng = np.random.default_rng(0)
+    gallery = rng.normal(size=(60, 20)) + np.outer(np.arange(60) < 10, np.ones(20))
+    queries = rng.normal(size=(60, 20)) + 1
+    index = ImageIndex(hubness=hubness).fit(gallery, bank=rng.normal(size=(200, 20)) + 1)
+    report = RetrievalEvaluator().evaluate(queries, index, range(60))
+    assert report.hubness < 0.95 * report.hubness_uncorrected
+    line = str(report).splitlines()[-1]
+    assert line.split() == [
+        "hubness",
+        f"{report.hubness:.2f}",
+        f"{report.hubness_uncorrected:.2f}",
+        "uncorrected",
+    ]
+    assert len({len(line) for line in str(report).splitlines()[1:]}) == 1
+
+
+def test_hubness_of_few_photographs_is_nought():
+    report = RetrievalEvaluator(ks=(1,)).evaluate(np.eye(3), Gallery(np.eye(3)), [0, 1, 2])
+    assert report.hubness == 0
+
+
+def test_report_made_by_hand_knows_no_hubness():
+    report = report_of([1, 0])
+    assert report.hubness is report.hubness_uncorrected is None
+    assert "hubness" not in str(report)
 
 
 def test_report_is_frozen():

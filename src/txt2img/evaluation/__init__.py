@@ -1,6 +1,7 @@
 """How good the search is: ranks, figures, intervals, scorers and pictures."""
 
 from txt2img.evaluation.bootstrap import bootstrap_means
+from txt2img.evaluation.calibration import expected_calibration_error
 from txt2img.evaluation.displays import RankHistogramDisplay, RecallCurveDisplay, contact_sheet
 from txt2img.evaluation.evaluator import RetrievalEvaluator
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
@@ -38,6 +39,7 @@ __all__ = [
     "bootstrap_means",
     "chance_levels",
     "contact_sheet",
+    "expected_calibration_error",
     "k_occurrence",
     "k_occurrence_skewness",
     "mean_rank",

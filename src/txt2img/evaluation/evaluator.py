@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from txt2img.evaluation._blocks import finite_matrix
+from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
 from txt2img.evaluation.ranks import better_and_tied_blockwise, check_k
 from txt2img.evaluation.report import RetrievalReport
 
@@ -55,7 +56,8 @@ class RetrievalEvaluator(BaseEstimator):
             The photographs searched. More exactly, any object with the attribute `ids_` (sequence of
             ids) and the method ``score_factors(queries)``, which returns arrays ``(Q, G, bias)`` such
             that ``Q @ G.T + bias`` are the scores of all photographs in the order of `ids_`, greater
-            being better, with `bias` of shape (n_gallery,) or None.
+            being better, with `bias` of shape (n_gallery,) or None. If it has an attribute `bias_` that is
+            not None, `bias` is a hubness correction, and hubness is measured without it too.
         true_ids : sequence of shape (n_queries,)
             Id of the right photograph of each query.
 
@@ -63,6 +65,11 @@ class RetrievalEvaluator(BaseEstimator):
         -------
         RetrievalReport
             Ranks and the figures made of them.
+
+        Notes
+        -----
+        Hubness is measured with as many of the queries as there are photographs, evenly spread, so that a
+        photograph comes up 10 times on average.
 
         Raises
         ------
@@ -82,7 +89,23 @@ class RetrievalEvaluator(BaseEstimator):
         positions = _positions(true_ids, ids)
         queries, gallery, bias = index.score_factors(predicted)
         n_better, n_tied = better_and_tied_blockwise(queries, gallery, positions, bias=bias)
-        return RetrievalReport(n_better, n_tied, ks=ks, n_gallery=len(ids), true_ids=true_ids)
+        corrected = getattr(index, "bias_", None) is not None
+        return RetrievalReport(
+            n_better,
+            n_tied,
+            ks=ks,
+            n_gallery=len(ids),
+            true_ids=true_ids,
+            hubness=_hubness(queries, gallery, bias),
+            hubness_uncorrected=_hubness(queries, gallery, None) if corrected else None,
+        )
+
+
+def _hubness(queries, gallery, bias):
+    n_queries = min(len(queries), len(gallery))
+    spread = np.linspace(0, len(queries) - 1, n_queries).astype(np.intp)
+    counts = k_occurrence(np.asarray(queries)[spread], gallery, min(10, len(gallery)), bias=bias)
+    return k_occurrence_skewness(counts)
 
 
 def _valid_ks(ks, n_gallery):

@@ -38,6 +38,11 @@ class RetrievalReport:
         Number of photographs searched.
     true_ids : sequence of shape (n_queries,)
         Id of the right photograph of each query.
+    hubness : float, default=None
+        Skewness of the 10-occurrence, see `k_occurrence_skewness`: the higher, the more a few photographs
+        come up for everything. It is not known to a report that is not made by `RetrievalEvaluator`.
+    hubness_uncorrected : float, default=None
+        The same without the hubness correction of the index, if it has one.
 
     Examples
     --------
@@ -69,6 +74,8 @@ class RetrievalReport:
     ks: tuple
     n_gallery: int
     true_ids: list
+    hubness: float | None = None
+    hubness_uncorrected: float | None = None
 
     def __post_init__(self):
         if not len(self.n_better) == len(self.n_tied) == len(self.true_ids):
@@ -208,6 +215,10 @@ class RetrievalReport:
         lines += [
             f"{name:12}{found[name]:>10}{intervals.get(name, ''):>18}{chance[name]:>10}" for name in found
         ]
+        if self.hubness is not None:
+            lines.append(f"{'hubness':12}{self.hubness:>10.2f}")
+        if self.hubness_uncorrected is not None:
+            lines[-1] += f"{f'{self.hubness_uncorrected:.2f} uncorrected':>28}"
         return "\n".join(lines)
 
     def __repr__(self):

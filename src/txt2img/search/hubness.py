@@ -1,6 +1,7 @@
 """Correction of hubness: some photographs are near to almost every query and crowd out the right ones."""
 
 import numpy as np
+from scipy.special import logsumexp
 
 BLOCK_BYTES = 2**26
 
@@ -32,9 +33,51 @@ def csls_bias(bank, gallery, n_neighbors=10):
     """
     n_neighbors = min(n_neighbors, len(bank))
     bias = np.empty(len(gallery), np.float32)
+    for block, similarities in _similarity_blocks(bank, gallery):
+        nearest = np.partition(similarities, len(bank) - n_neighbors, axis=1)[:, len(bank) - n_neighbors :]
+        bias[block] = -nearest.mean(axis=1) / 2
+    return bias
+
+
+def softmax_bias(bank, gallery, temperature=0.05):
+    """Compute what the inverted softmax takes off each photograph's score.
+
+    The inverted softmax asks not which photograph fits the query, but which query of a bank fits the
+    photograph: it divides exp(s(q, g) / T) by the mean of exp(s(b, g) / T) over the queries b of the
+    bank. Its logarithm, times T, ranks alike: s(q, g) less one number a photograph.
+
+    Parameters
+    ----------
+    bank : ndarray of shape (n_bank, n_features), dtype float32
+        Typical queries, as in `csls_bias`.
+    gallery : ndarray of shape (n_gallery, n_features), dtype float32
+        Descriptors of the photographs, as in `csls_bias`.
+    temperature : float, default=0.05
+        T, in the unit of the similarities. The lower, the more the nearest queries count: towards 0 the
+        nearest one alone, towards infinity all alike.
+
+    Returns
+    -------
+    ndarray of shape (n_gallery,), dtype float32
+        To be added to the similarities; lowest for hubs.
+
+    References
+    ----------
+    Smith et al., "Offline Bilingual Word Vectors, Orthogonal Transformations and the Inverted Softmax",
+    ICLR 2017.
+
+    Bogolin et al., "Cross Modal Retrieval with Querybank Normalisation", CVPR 2022.
+    """
+    bias = np.empty(len(gallery), np.float32)
+    for block, similarities in _similarity_blocks(bank, gallery):
+        log_mean = logsumexp(similarities / np.float32(temperature), axis=1) - np.log(len(bank))
+        bias[block] = -temperature * log_mean
+    return bias
+
+
+def _similarity_blocks(bank, gallery):
+    """Yield slices of the gallery with the similarities of their photographs to the whole bank."""
     step = max(1, BLOCK_BYTES // (4 * len(bank)))
     for start in range(0, len(gallery), step):
-        similarities = gallery[start : start + step] @ bank.T
-        nearest = np.partition(similarities, len(bank) - n_neighbors, axis=1)[:, len(bank) - n_neighbors :]
-        bias[start : start + step] = -nearest.mean(axis=1) / 2
-    return bias
+        block = slice(start, start + step)
+        yield block, gallery[block] @ bank.T

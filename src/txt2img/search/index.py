@@ -2,7 +2,7 @@
 
 import warnings
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -10,7 +10,8 @@ from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from txt2img.search.hubness import csls_bias
+from txt2img.search.hubness import csls_bias, softmax_bias
+from txt2img.search.inputs import check_k
 from txt2img.search.top_k import top_k
 
 BLOCK_BYTES = 2**26
@@ -24,12 +25,20 @@ class ImageIndex(BaseEstimator):
     metric : {"cosine", "euclidean", "inner_product"}, default="cosine"
         What near means. The score is the cosine, the negative distance, or the inner product, so that
         greater is always better.
-    hubness : {"csls"} or None, default=None
+    hubness : {"csls", "softmax"} or None, default=None
         Correction for photographs that come near to almost every query, by one bias a photograph that
-        is added to the score: cross-domain similarity local scaling, whose `bank` of typical queries is
-        given to `fit`. Not for the Euclidean metric.
+        is added to the score. It compares the photograph with a `bank` of typical queries, given to
+        `fit`. Not for the Euclidean metric.
+
+        - ``"csls"``: cross-domain similarity local scaling; the bias is minus half the mean similarity
+          to the nearest queries of the bank.
+        - ``"softmax"``: inverted softmax; the bias is minus the soft maximum of the similarities to all
+          queries of the bank.
     hubness_neighbors : int, default=10
-        How many of the nearest queries of the bank the correction looks at.
+        How many of the nearest queries of the bank ``"csls"`` looks at.
+    hubness_temperature : float, default=0.05
+        How soft the maximum of ``"softmax"`` is, in the unit of the similarities. The default is for
+        cosines.
     n_neighbors : int, default=5
         Photographs that `kneighbors` finds unless told otherwise.
 
@@ -46,6 +55,13 @@ class ImageIndex(BaseEstimator):
     n_features_in_ : int
         Width of the descriptors.
 
+    References
+    ----------
+    Conneau et al., "Word Translation Without Parallel Data", ICLR 2018 (CSLS).
+
+    Smith et al., "Offline Bilingual Word Vectors, Orthogonal Transformations and the Inverted Softmax",
+    ICLR 2017; Bogolin et al., "Cross Modal Retrieval with Querybank Normalisation", CVPR 2022.
+
     Examples
     --------
     >>> from txt2img import ImageIndex
@@ -57,15 +73,25 @@ class ImageIndex(BaseEstimator):
 
     _parameter_constraints: dict = {
         "metric": [StrOptions({"cosine", "euclidean", "inner_product"})],
-        "hubness": [StrOptions({"csls"}), None],
+        "hubness": [StrOptions({"csls", "softmax"}), None],
         "hubness_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "hubness_temperature": [Interval(Real, 0, None, closed="neither")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, metric="cosine", *, hubness=None, hubness_neighbors=10, n_neighbors=5):
+    def __init__(
+        self,
+        metric="cosine",
+        *,
+        hubness=None,
+        hubness_neighbors=10,
+        hubness_temperature=0.05,
+        n_neighbors=5,
+    ):
         self.metric = metric
         self.hubness = hubness
         self.hubness_neighbors = hubness_neighbors
+        self.hubness_temperature = hubness_temperature
         self.n_neighbors = n_neighbors
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -181,7 +207,7 @@ class ImageIndex(BaseEstimator):
         self._set_ids(self.ids_[kept].tolist())
         return self
 
-    def search(self, X, k=5):
+    def search(self, X, k=5, *, correction=1.0):
         """Find the k best photographs for each query.
 
         Parameters
@@ -190,6 +216,9 @@ class ImageIndex(BaseEstimator):
             Predicted descriptors.
         k : int, default=5
             How many photographs to find, at most as many as there are.
+        correction : float or array-like of shape (n_queries,), default=1.0
+            How much of the hubness correction each query gets. It is meant for queries like those of the
+            bank: descriptors of photographs as queries are better off with 0.
 
         Returns
         -------
@@ -205,7 +234,7 @@ class ImageIndex(BaseEstimator):
         NotFittedError
             If no photographs were taken in yet.
         """
-        scores, rows = self._search_rows(X, k)
+        scores, rows = self._search_rows(X, k, correction)
         return scores, self.ids_[rows]
 
     def predict(self, X):
@@ -274,16 +303,24 @@ class ImageIndex(BaseEstimator):
         """Return the number of photographs."""
         return len(self.ids_) if hasattr(self, "ids_") else 0
 
-    def _search_rows(self, X, k):
+    def _search_rows(self, X, k, correction=1.0):
         queries, gallery, bias = self.score_factors(X)
         _check_k(k, len(self))
+        # The bias of the Euclidean metric is part of the distance, and corrects nothing.
+        share = np.asarray(1 if self.bias_ is None else correction, dtype=np.float32)
+        if share.shape not in ((), (len(queries),)):
+            raise ValueError(
+                f"correction has shape {share.shape}: pass one number, or one for each of the "
+                f"{len(queries)} queries"
+            )
+        share = np.broadcast_to(share, len(queries))[:, None]
         scores = np.empty((len(queries), k), np.float32)
         rows = np.empty((len(queries), k), np.intp)
         step = max(1, BLOCK_BYTES // (4 * max(1, len(gallery))))
         for start in range(0, len(queries), step):
             block = queries[start : start + step] @ gallery.T
             if bias is not None:
-                block += bias
+                block += share[start : start + step] * bias
             scores[start : start + step], rows[start : start + step] = top_k(block, k)
         if self.metric == "euclidean":
             squared = np.einsum("ij,ij->i", queries, queries)[:, None] / 4 - scores
@@ -345,7 +382,9 @@ class ImageIndex(BaseEstimator):
     def _bias_of(self, descriptors):
         if self.hubness is None:
             return None
-        return csls_bias(self.bank_, descriptors, self.hubness_neighbors)
+        if self.hubness == "csls":
+            return csls_bias(self.bank_, descriptors, self.hubness_neighbors)
+        return softmax_bias(self.bank_, descriptors, self.hubness_temperature)
 
     def _set_ids(self, ids):
         self.ids_ = _as_id_array(ids)
@@ -374,8 +413,7 @@ def _as_id_array(ids):
 
 
 def _check_k(k, n_gallery):
-    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"k={k!r} must be a whole number of at least 1")
+    check_k(k)
     if k > n_gallery:
         raise ValueError(
             f"k={k} is larger than the gallery of {n_gallery} photographs: ask for at most {n_gallery}, "

@@ -1,8 +1,10 @@
-"""What a search accepts as photographs and captions."""
+"""What a search accepts as photographs, captions and numbers of answers."""
 
 import os
+from numbers import Integral
 
 import numpy as np
+from sklearn.utils.validation import has_fit_parameter
 
 from txt2img.images import list_photographs
 
@@ -14,7 +16,7 @@ def as_photographs(photos):
     if are_descriptors(photos):
         return photos
     photos = list(photos)
-    if photos and all(_is_descriptor(photo) for photo in photos):
+    if photos and all(is_descriptor(photo) for photo in photos):
         return np.asarray(photos, dtype=np.float32)
     return [os.fspath(photo) if isinstance(photo, os.PathLike) else photo for photo in photos]
 
@@ -24,20 +26,37 @@ def are_descriptors(photos):
     return isinstance(photos, np.ndarray) and photos.ndim == 2 and photos.dtype.kind == "f"
 
 
-def _is_descriptor(photo):
+def is_descriptor(photo):
     """Say whether this is a row of numbers: a list, or an array of one dimension."""
     return isinstance(photo, list | tuple) or (isinstance(photo, np.ndarray) and photo.ndim == 1)
 
 
-def check_descriptors(descriptors):
-    """Return descriptors, or name the first row that holds NaN or infinity."""
+def check_descriptors(descriptors, width=None):
+    """Return descriptors, or name the first row that holds NaN or infinity, or another width."""
     bad = np.flatnonzero(~np.isfinite(descriptors).all(axis=1))
     if len(bad):
         raise ValueError(
             f"photos holds descriptors with NaN or infinity in {len(bad)} rows, the first of them "
             f"row {bad[0]}: leave these photographs out, with their captions"
         )
+    if width is not None and descriptors.shape[1] != width:
+        raise ValueError(
+            f"photos holds descriptors of {descriptors.shape[1]} numbers but the search was fitted on "
+            f"descriptors of {width}: pass descriptors computed in the same way"
+        )
     return descriptors
+
+
+def map_descriptors(descriptors, *steps):
+    """Take descriptors through fitted transformers, of which any may be None; rows of NaN stay."""
+    missing = np.isnan(descriptors).all(axis=1)
+    mapped = np.where(missing[:, None], 0, descriptors) if missing.any() else descriptors
+    for step in steps:
+        if step is not None:
+            mapped = step.transform(mapped)
+    if missing.any():
+        mapped[missing] = np.nan
+    return mapped
 
 
 def check_captions(captions, n_photos):
@@ -59,3 +78,14 @@ def flatten_captions(captions):
     """Give all sentences in one list, and for each the number of its photograph."""
     sentences = [sentence for own in captions for sentence in own]
     return sentences, np.repeat(np.arange(len(captions)), [len(own) for own in captions])
+
+
+def groups_for(part, photograph):
+    """Tell a part whose fit takes `groups` which captions belong to the same photograph."""
+    return {"groups": photograph} if has_fit_parameter(part, "groups") else {}
+
+
+def check_k(k):
+    """Say what is wrong with `k`, a number of answers."""
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+        raise ValueError(f"k={k!r} must be a whole number of at least 1")

@@ -1,45 +1,28 @@
 """TextImageSearch: from captioned photographs and a heap without captions to answers."""
 
 import os
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 from txt2img.images import class_descriptors
+from txt2img.search.answers import as_hits
 from txt2img.search.inputs import (
     are_descriptors,
     as_photographs,
     check_captions,
     check_descriptors,
+    check_k,
     flatten_captions,
+    groups_for,
+    map_descriptors,
 )
 from txt2img.search.presets import PRESETS, class_names_parts, default_parts
-
-
-class Hit(NamedTuple):
-    """One photograph of an answer.
-
-    Parameters
-    ----------
-    id : hashable
-        Id of the photograph: its path, or what was given as its id.
-    score : float
-        How near it is to what the sentence describes; greater is better.
-    rank : int
-        Its place in the answer, from 1.
-
-    Examples
-    --------
-    >>> from txt2img.search import Hit
-    >>> Hit("cat.jpg", score=0.31, rank=1).id
-    'cat.jpg'
-    """
-
-    id: object
-    score: float
-    rank: int
+from txt2img.search.query import Query, as_queries, query_vectors
+from txt2img.search.words import best_words, count_words, word_directions
 
 
 class TextImageSearch(BaseEstimator):
@@ -74,6 +57,12 @@ class TextImageSearch(BaseEstimator):
         The gallery; None before the first call of `add`.
     bank_ : ndarray of shape (n_bank, n_features), dtype float32
         Predicted descriptors of training captions.
+    words_ : dict of str to int
+        Words of the training captions, with the number of photographs that they describe.
+    centre_ : ndarray of shape (n_features,), dtype float32
+        Mean of the descriptors of the training photographs, in the space that is searched and of length 1.
+    n_features_in_ : int
+        Width of the descriptors before whitening.
 
     Examples
     --------
@@ -210,17 +199,24 @@ class TextImageSearch(BaseEstimator):
             descriptors = descriptors[seen]
             captions = [own for own, kept in zip(captions, seen) if kept]
         whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
-        targets = descriptors if whitener is None else whitener.transform(descriptors)
+        targets = map_descriptors(descriptors, whitener)
         sentences, photograph = flatten_captions(captions)
         if not sentences:
             raise ValueError("captions holds no sentence of a readable photograph: pass at least one")
         vectorizer, regressor = clone(parts["vectorizer"]), clone(parts["regressor"])
-        vectors = vectorizer.fit_transform(sentences, targets[photograph])
-        regressor.fit(vectors, targets[photograph])
+        vectors = vectorizer.fit_transform(
+            sentences, targets[photograph], **groups_for(vectorizer, photograph)
+        )
+        regressor.fit(vectors, targets[photograph], **groups_for(regressor, photograph))
         spread = np.unique(np.linspace(0, len(sentences) - 1, self.bank_size).astype(np.intp))
         bank = np.asarray(regressor.predict(vectors[spread]), np.float32)
+        searched = map_descriptors(targets, getattr(regressor, "visual_map_", None))
+        centre = normalize(searched).mean(axis=0, dtype=np.float32)
         self.featurizer_, self.whitener_, self.vectorizer_ = featurizer, whitener, vectorizer
         self.regressor_, self.bank_, self.index_ = regressor, bank, None
+        self.n_features_in_ = descriptors.shape[1]
+        self.centre_, self.words_ = centre, count_words(captions)
+        self.__dict__.pop("_word_directions", None)
         return self
 
     def add(self, photos, *, ids=None):
@@ -278,37 +274,65 @@ class TextImageSearch(BaseEstimator):
         return self
 
     def query(self, text, k=5):
-        """Find the photographs that sentences describe.
+        """Find the photographs that sentences describe, or that queries put together ask for.
 
         Parameters
         ----------
-        text : str or list of str
-            A sentence, or several.
+        text : str, Query, or list of str and Query
+            A sentence, a :class:`~txt2img.search.Query` of sentences and photographs with weights, or
+            several of either. A photograph that is asked with and is in the gallery finds itself first.
         k : int, default=5
             How many photographs to find for each, at most as many as there are.
 
         Returns
         -------
         list of Hit, or list of list of Hit
-            The best first; for several sentences one list a sentence.
+            The best first; for a list one list each.
 
         Raises
         ------
         NotFittedError
             If the search was not fitted yet.
         ValueError
-            If the gallery is empty, or k is larger than it.
+            If the gallery is empty, k is larger than it, the terms of a query cancel out, or a photograph
+            is asked with and the search was fitted on descriptors.
         """
         gallery = self._gallery()
-        sentences = [text] if isinstance(text, str) else list(text)
-        if not sentences:
+        alone = isinstance(text, str | Query)
+        queries = as_queries([text] if alone else text)
+        if not queries:
             return []
-        scores, ids = gallery.search(self.predict(sentences), k=k)
-        answers = [
-            [Hit(id, score, rank) for rank, (id, score) in enumerate(zip(*row), start=1)]
-            for row in zip(ids.tolist(), scores.tolist())
-        ]
-        return answers[0] if isinstance(text, str) else answers
+        vectors, text_shares = query_vectors(queries, self.predict, self.transform)
+        # The bank of the hubness correction are sentences, and photographs are other queries.
+        scores, ids = gallery.search(vectors, k=k, correction=text_shares)
+        answers = as_hits(scores, ids)
+        return answers[0] if alone else answers
+
+    def describe(self, photos, k=5):
+        """Find the words of the training captions that describe photographs best.
+
+        Parameters
+        ----------
+        photos : sequence of photographs, path of a folder, or array of shape (n_photos, d)
+            Photographs or their descriptors.
+        k : int, default=5
+            How many words to find for each, at most as many as there are.
+
+        Returns
+        -------
+        list of list of Word
+            The best first; none for a photograph that could not be read.
+
+        Raises
+        ------
+        NotFittedError
+            If the search was not fitted yet.
+        ValueError
+            If no word of the training captions is known to the vectorizer by itself, or as in `transform`.
+        """
+        check_is_fitted(self)
+        check_k(k)
+        return best_words(self.transform(photos), *self._word_directions, self.centre_, k)
 
     def predict(self, sentences):
         """Predict the descriptors that sentences describe, in the space that is searched.
@@ -348,7 +372,7 @@ class TextImageSearch(BaseEstimator):
         check_is_fitted(self)
         photos = as_photographs(photos)
         if are_descriptors(photos):
-            descriptors = self._check_width(check_descriptors(photos))
+            descriptors = check_descriptors(photos, width=self.n_features_in_)
         elif self.featurizer_ is None:
             raise ValueError(
                 "photos holds photographs but the search was fitted on descriptors: pass descriptors "
@@ -356,14 +380,7 @@ class TextImageSearch(BaseEstimator):
             )
         else:
             descriptors = self.featurizer_.transform(photos)
-        if self.whitener_ is None:
-            return descriptors
-        missing = np.isnan(descriptors).all(axis=1)
-        if not missing.any():
-            return self.whitener_.transform(descriptors)
-        whitened = self.whitener_.transform(np.where(missing[:, None], 0, descriptors))
-        whitened[missing] = np.nan
-        return whitened
+        return map_descriptors(descriptors, self.whitener_, getattr(self.regressor_, "visual_map_", None))
 
     def evaluate(self, photos, captions, *, ks=(1, 2, 5, 10)):
         """Ask with the captions of unseen photographs, and see at which rank the right one comes.
@@ -455,14 +472,12 @@ class TextImageSearch(BaseEstimator):
         bank = self.bank_ if getattr(index, "hubness", None) else None
         return index.fit(descriptors, ids=ids, bank=bank)
 
-    def _check_width(self, descriptors):
-        width = self.bank_.shape[1] if self.whitener_ is None else self.whitener_.n_features_in_
-        if descriptors.shape[1] != width:
-            raise ValueError(
-                f"photos holds descriptors of {descriptors.shape[1]} numbers but the search was fitted on "
-                f"descriptors of {width}: pass descriptors computed in the same way"
-            )
-        return descriptors
+    @cached_property
+    def _word_directions(self):
+        return word_directions(self.words_, self.vectorizer_, self.regressor_, self.centre_)
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_word_directions"}
 
     def _gallery(self):
         check_is_fitted(self)
