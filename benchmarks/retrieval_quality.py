@@ -23,6 +23,16 @@ from txt2img import ImageFeaturizer, TextImageSearch
 from txt2img.datasets import load_captions_table
 from txt2img.exceptions import UnknownWordsWarning
 
+BACKBONES = ("efficientnet_lite2",)
+FEATURIZER = {
+    "layers": ["last"],
+    "pooling": ["mean"],
+    "resolution": None,
+    "framing": ["center"],
+    "mirrored": False,
+}
+NO_MATTER_TO_DESCRIPTORS = ("batch_size", "device", "max_pixels", "on_error", "verbose")
+OF_ALL = "as in ImageFeaturizer, for all backbones; default: %(default)s"
 COLUMNS = ("R@1", "R@2", "R@5", "R@10", "median_rank", "mean_rank", "MRR")
 
 
@@ -34,13 +44,16 @@ def main():
     asked = load_captions_table(table, split=arguments.split)
     train = load_train(arguments.data, arguments.train_language or [arguments.language])
     gallery, captions = with_uncaptioned(asked, arguments.data, arguments.split)
-    backbones = arguments.backbone or ["efficientnet_lite2"]
-    D_train = describe(train.photos, backbones, arguments.cache)
-    D_gallery = describe(gallery, backbones, arguments.cache)
+    options = {name: getattr(arguments, name) for name in FEATURIZER}
+    featurizers = [ImageFeaturizer(each, **options, verbose=1) for each in arguments.backbone or BACKBONES]
+    D_train = describe(train.photos, featurizers, arguments.cache)
+    D_gallery = describe(gallery, featurizers, arguments.cache)
     n_queries = sum(map(len, captions))
     print(
         f"{len(train)} photographs with {sum(map(len, train.captions))} captions to learn from, "
-        f"{n_queries} queries, {len(gallery)} photographs to find, {' + '.join(backbones)}\n"
+        f"{n_queries} queries, {len(gallery)} photographs to find, "
+        f"{' + '.join(featurizer.backbone for featurizer in featurizers)}\n"
+        f"{', '.join(f'{name}={value!r}' for name, value in options.items())}\n"
     )
     rows = []
     for name in arguments.preset or ["recipe", "default", "best"]:
@@ -76,7 +89,13 @@ def parse_arguments():
     parser.add_argument("--split", default="dev", help="split to ask about")
     parser.add_argument("--language", default="en", help="language of the queries")
     parser.add_argument("--train-language", action="append", help="default: that of the queries; repeatable")
-    parser.add_argument("--backbone", action="append", help="default: efficientnet_lite2; repeatable")
+    parser.add_argument("--backbone", action="append", help=f"default: {' and '.join(BACKBONES)}; repeatable")
+    for name in ("layers", "pooling", "framing"):
+        parser.add_argument(f"--{name}", nargs="+", default=FEATURIZER[name], help=OF_ALL)
+    parser.add_argument("--resolution", type=int, default=FEATURIZER["resolution"], help=OF_ALL)
+    parser.add_argument(
+        "--mirrored", action=argparse.BooleanOptionalAction, default=FEATURIZER["mirrored"], help=OF_ALL
+    )
     parser.add_argument("--preset", action="append", help="default: recipe, default and best; repeatable")
     parser.add_argument("--cache", help="folder that keeps descriptors between runs")
     parser.add_argument("--json", help="file to write the rows to")
@@ -105,17 +124,16 @@ def with_uncaptioned(asked, data, split):
     return photos, captions + [[]] * (len(photos) - len(captions))
 
 
-def describe(photos, backbones, cache):
-    """Describe photographs by all backbones side by side, each at length 1."""
-    return np.hstack([describe_by_one(photos, backbone, cache) for backbone in backbones])
+def describe(photos, featurizers, cache):
+    """Describe photographs by all featurizers side by side, each at length 1."""
+    return np.hstack([describe_by_one(photos, featurizer, cache) for featurizer in featurizers])
 
 
-def describe_by_one(photos, backbone, cache):
+def describe_by_one(photos, featurizer, cache):
     """Describe photographs, or read from the cache those of the same content described before."""
-    featurizer = ImageFeaturizer(backbone, verbose=1)
     if cache is None:
         return featurizer.transform(photos)
-    file = Path(cache, f"{backbone}.npz")
+    file = cache_file(featurizer, cache)
     known = {}
     if file.exists():
         with np.load(file) as kept:
@@ -129,6 +147,15 @@ def describe_by_one(photos, backbone, cache):
         np.savez(part, keys=np.array(list(known)), descriptors=np.array(list(known.values())))
         part.replace(file)
     return np.array([known[key] for key in keys])
+
+
+def cache_file(featurizer, cache):
+    """Name the file of the cache after everything that the descriptors depend on."""
+    parameters = {
+        key: value for key, value in featurizer.get_params().items() if key not in NO_MATTER_TO_DESCRIPTORS
+    }
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+    return Path(cache, f"{featurizer.backbone}-{digest[:16]}.npz")
 
 
 def print_row(row, header=False):

@@ -1,10 +1,12 @@
 """The benchmark on a small folder of drawn scenes: its options, its cache, and the table that it writes."""
 
+import hashlib
 import importlib.util
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from txt2img import ImageFeaturizer
@@ -82,6 +84,24 @@ def test_second_run_reads_the_descriptors_and_gives_the_same(benchmark, cache, m
     assert any(cache.iterdir())
     monkeypatch.setattr(ImageFeaturizer, "transform", None)
     assert figures(benchmark("--preset", "default")) == figures(first)
+
+
+def test_featurizer_is_the_one_asked_for_with_a_cache_of_its_own(benchmark, data, cache, monkeypatch):
+    before = set(cache.iterdir())
+    options = ["--layers", "middle", "--pooling", "max", "--resolution", "64", "--framing", "whole", "center"]
+    options += ["--mirrored", "--preset", "default"]
+    first = benchmark(*options)
+    (file,) = set(cache.iterdir()) - before
+    with np.load(file) as kept:
+        known = dict(zip(kept["keys"], kept["descriptors"]))
+    photo = data / "images" / "0.jpg"
+    featurizer = ImageFeaturizer(
+        "efficientnet_lite0", layers="middle", pooling="max", resolution=64, framing=("whole", "center")
+    ).set_params(mirrored=True)
+    found = known[hashlib.sha256(photo.read_bytes()).hexdigest()]
+    np.testing.assert_allclose(found, featurizer.transform([photo])[0], atol=1e-5)
+    monkeypatch.setattr(ImageFeaturizer, "transform", None)
+    assert figures(benchmark(*options)) == figures(first)
 
 
 def test_queries_in_another_language_search_the_same_photographs(benchmark, capsys):

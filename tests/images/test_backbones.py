@@ -34,7 +34,7 @@ def squeezenet_weights(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_every_network_of_torchvision_is_cut_before_its_last_layer(name):
-    width = backbones.backbone_width(name)
+    (width,) = backbones.part_widths(name)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         network = torchvision.models.get_model(name, weights=None).eval()
@@ -56,7 +56,7 @@ def test_regnets_are_cut_before_their_last_layer():
 
 def test_known_widths():
     widths = {"resnet152": 2048, "mobilenet_v2": 1280, "vgg19": 4096, "vit_b_16": 768, "squeezenet1_1": 512}
-    assert {name: backbones.backbone_width(name) for name in widths} == widths
+    assert {name: backbones.part_widths(name)[0] for name in widths} == widths
 
 
 def test_descriptors_equal_a_plain_torchvision_loop(squeezenet_weights):

