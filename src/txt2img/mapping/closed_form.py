@@ -1,9 +1,11 @@
 """Ridge regression in closed form, for sparse inputs and many outputs, its strength given or chosen."""
 
+from functools import reduce
+
 import numpy as np
 import scipy.sparse as sp
 from scipy import linalg
-from sklearn.utils import check_consistent_length, check_random_state, gen_batches
+from sklearn.utils import check_consistent_length, check_random_state
 
 # Share of entries that are not zero above which a column of a sparse matrix is cheaper as an array.
 DENSE_COLUMN = 0.1
@@ -22,7 +24,7 @@ def fit_ridge(X, Y, alpha):
 
     Parameters
     ----------
-    X : ndarray or sparse matrix of shape (n_captions, n_features), dtype float32 or float64
+    X : ndarray or CSR matrix of shape (n_captions, n_features), dtype float32 or float64
         Vectors of the captions.
     Y : ndarray of shape (n_captions, n_outputs), dtype as X
         Targets.
@@ -67,7 +69,7 @@ def fit_ridge_path(X, Y, alphas, groups, random_state=None):
 
     Parameters
     ----------
-    X : ndarray or sparse matrix of shape (n_captions, n_features), dtype float32 or float64
+    X : ndarray or CSR matrix of shape (n_captions, n_features), dtype float32 or float64
         Vectors of the captions.
     Y : ndarray of shape (n_captions, n_outputs), dtype as X
         Targets.
@@ -113,12 +115,12 @@ def fit_ridge_path(X, Y, alphas, groups, random_state=None):
     >>> import numpy as np
     >>> from txt2img.mapping.closed_form import fit_ridge_path
     >>> rng = np.random.default_rng(0)
-    >>> photograph = np.repeat(np.arange(50), 5)
-    >>> Y = rng.normal(size=(50, 3))[photograph]
-    >>> X = Y @ rng.normal(size=(3, 4)) + rng.normal(size=(250, 4))
-    >>> *_, best_alpha, scores = fit_ridge_path(X, Y, [1, 100, 10_000], photograph)
-    >>> best_alpha
-    100.0
+    >>> photograph = np.repeat(np.arange(20), 5)
+    >>> X = rng.normal(size=(20, 15))[photograph]
+    >>> Y = X @ rng.normal(size=(15, 3)) + 5 * rng.normal(size=(20, 3))[photograph]
+    >>> weights, intercept, best_alpha, scores = fit_ridge_path(X, Y, [0.1, 100, 100_000], photograph)
+    >>> best_alpha, scores.argmin()
+    (100.0, np.int64(1))
     """
     alphas = np.asarray(alphas, np.float64)
     if alphas.ndim != 1 or not alphas.size or not (alphas > 0).all():
@@ -138,11 +140,11 @@ def fit_ridge_path(X, Y, alphas, groups, random_state=None):
         equations = NormalEquations().update(X, Y)
     else:
         equations = _KernelEquations(X, Y)
-    leave = equations._leaver(X, Y, n_probes, check_random_state(random_state))
+    residuals = equations._residual_function(X, Y, n_probes, check_random_state(random_state))
     scores = np.full(len(alphas), np.inf)
     for i, alpha in enumerate(alphas):
         factor = equations._factor(alpha)
-        error = _left_out_error(photographs, *leave(factor, alpha))
+        error = _left_out_error(photographs, *residuals(factor, alpha))
         if error < scores.min():
             best_alpha, best_factor = float(alpha), factor
         scores[i] = error
@@ -168,7 +170,7 @@ class NormalEquations:
     y_sum : ndarray of shape (n_outputs,), dtype float64
         Sums of the columns of Y less `origin`.
     origin : ndarray of shape (n_outputs,), dtype as the first batch
-        Mean target of the first batch. Sums of numbers around zero lose fewer digits.
+        The first target. Sums of what differs from it lose fewer digits where targets are far from zero.
 
     References
     ----------
@@ -195,7 +197,7 @@ class NormalEquations:
 
         Parameters
         ----------
-        X : ndarray or sparse matrix of shape (n_captions, n_features), dtype float32 or float64
+        X : ndarray or CSR matrix of shape (n_captions, n_features), dtype float32 or float64
             Vectors of the captions.
         Y : ndarray of shape (n_captions, n_outputs), dtype as X
             Targets.
@@ -210,7 +212,7 @@ class NormalEquations:
             self.gram = np.zeros((n_features, n_features), X.dtype)
             self.moment = np.zeros((n_features, n_outputs), X.dtype)
             self.x_sum, self.y_sum = np.zeros(n_features), np.zeros(n_outputs)
-            self.origin = Y.mean(axis=0, dtype=np.float64).astype(X.dtype)
+            self.origin = Y[0].copy()
         columns, shifted = _ColumnBlocks(X), Y - self.origin
         columns.add_gram(self.gram)
         self.moment += columns.transposed_product(shifted)
@@ -237,18 +239,18 @@ class NormalEquations:
         return self._finish(self._factor(alpha))
 
     def _factor(self, alpha):
-        mean = (self.x_sum / self.n_captions).astype(self.gram.dtype)
-        matrix = np.outer(mean, -self.n_captions * mean)
-        matrix += self.gram
-        return _factor(matrix, alpha)
+        rank_one_update = linalg.get_blas_funcs("syr", (self.gram,))
+        mean = self.x_sum / self.n_captions
+        return _factor(rank_one_update(-self.n_captions, mean, lower=True, a=self.gram.T), alpha)
 
     def _finish(self, factor):
+        dtype = self.moment.dtype
         x_mean, y_mean = self.x_sum / self.n_captions, self.y_sum / self.n_captions
-        moment = self.moment - np.outer(self.x_sum, y_mean).astype(self.moment.dtype)
+        moment = self.moment - np.outer(self.x_sum.astype(dtype), y_mean.astype(dtype))
         weights = np.ascontiguousarray(_solve(factor, moment))
         return weights, _intercept(weights, x_mean, y_mean + self.origin)
 
-    def _leaver(self, X, Y, n_probes, random_state):
+    def _residual_function(self, X, Y, n_probes, random_state):
         """Return a function of factor and alpha: residuals of mixed targets, and of two sets of probes."""
         columns = _ColumnBlocks(X)
         targets = _mixed(Y, random_state)
@@ -258,13 +260,14 @@ class NormalEquations:
         targets = _centred(np.hstack([targets, noise]))
         moment = columns.transposed_product(targets)
 
-        def leave(factor, alpha):
+        def residuals(factor, alpha):
             right = moment.copy()
             right[:, n_targets:] += np.sqrt(alpha) * weight_noise
-            residuals = targets - _centred(columns.product(_solve(factor, right)))
-            return np.split(residuals, [n_targets, n_targets + n_probes], axis=1)
+            fitted = _centred(columns.product(_solve(factor, right)))
+            left = np.subtract(targets, fitted, out=fitted)
+            return np.split(left, [n_targets, n_targets + n_probes], axis=1)
 
-        return leave
+        return residuals
 
 
 class _KernelEquations:
@@ -280,25 +283,25 @@ class _KernelEquations:
         return self._finish(self._factor(alpha))
 
     def _factor(self, alpha):
-        return _factor(self.kernel.copy(), alpha)
+        return _factor(self.kernel.copy(order="F"), alpha)
 
     def _finish(self, factor):
         weights = self.columns.transposed_product(_solve(factor, self.targets))
         return weights, _intercept(weights, self.columns.sum() / len(self.targets), self.y_mean)
 
-    def _leaver(self, X, Y, n_probes, random_state):
-        """Return a function like that of `NormalEquations`; without `n_probes` one set of probes is exact."""
+    def _residual_function(self, X, Y, n_probes, random_state):
+        """Return a function like that of `NormalEquations`; without `n_probes`, of one set that is exact."""
         targets, noise = self.targets, np.eye(len(Y), dtype=Y.dtype)
         if n_probes:
             targets = _mixed(targets, random_state)
             noise = random_state.standard_normal((len(Y), 2 * n_probes)).astype(Y.dtype)
 
-        def leave(factor, alpha):
+        def residuals(factor, alpha):
             probes = linalg.solve_triangular(factor[0], noise, trans="T", lower=True, check_finite=False)
             probes = _centred(np.sqrt(alpha) * probes)
             return alpha * _solve(factor, targets), *np.split(probes, 2 if n_probes else 1, axis=1)
 
-        return leave
+        return residuals
 
 
 class _ColumnBlocks:
@@ -320,9 +323,11 @@ class _ColumnBlocks:
             self.blocks.append((many, _dense(X[:, many]) if few.size else _dense(X)))
 
     def product(self, weights):
-        return sum(block @ weights[columns] for columns, block in self.blocks)
+        return reduce(np.add, (block @ weights[columns] for columns, block in self.blocks))
 
     def transposed_product(self, right):
+        if len(self.blocks) == 1:
+            return self.blocks[0][1].T @ right
         result = np.empty((self.shape[1], *right.shape[1:]), self.dtype)
         for columns, block in self.blocks:
             result[columns] = block.T @ right
@@ -332,19 +337,22 @@ class _ColumnBlocks:
         return self.transposed_product(np.ones(self.shape[0], self.dtype))
 
     def kernel(self):
-        return sum(_dense(block @ block.T) for _, block in self.blocks)
+        return reduce(np.add, (_dense(block @ block.T) for _, block in self.blocks))
 
     def add_gram(self, gram):
         """Add the inner products of the columns, of sparse ones no more than are not zero."""
+        entries = gram.reshape(-1)
         for rows, left in self.blocks:
             for columns, right in self.blocks:
                 product = left.T @ right
-                if sp.issparse(product):
-                    product = product.tocoo()
-                    for part in gen_batches(product.nnz, 2**22):
-                        gram[rows[product.row[part]], columns[product.col[part]]] += product.data[part]
-                else:
+                if not sp.issparse(product):
                     gram[np.ix_(rows, columns)] += product
+                    continue
+                product = product.tocoo()
+                for start in range(0, product.nnz, 2**20):
+                    part = slice(start, start + 2**20)
+                    places = rows[product.row[part]] * len(gram) + columns[product.col[part]]
+                    entries[places] += product.data[part]
 
 
 def _dense(matrix):
@@ -365,10 +373,9 @@ def _mixed(Y, random_state):
 
 
 def _factor(matrix, alpha):
-    """Factorise a symmetric matrix plus alpha on its diagonal, overwriting it."""
+    """Factorise a symmetric matrix, in Fortran's order, plus alpha on its diagonal, overwriting it."""
     matrix[np.diag_indices_from(matrix)] += alpha
-    # Its own transpose, and as such in the order that LAPACK overwrites without a copy.
-    return linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
+    return linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
 
 
 def _solve(factor, right):
@@ -376,7 +383,7 @@ def _solve(factor, right):
 
 
 def _intercept(weights, x_mean, y_mean):
-    return (y_mean - x_mean @ weights).astype(weights.dtype)
+    return (y_mean - x_mean.astype(weights.dtype) @ weights).astype(weights.dtype)
 
 
 def _rows_by_size(groups):
@@ -390,11 +397,13 @@ def _left_out_error(photographs, residuals, *probes):
     """Mean square of (I - H_gg)⁻¹ E_g from the residuals E and probes whose covariance is I - H."""
     total = 0.0
     for rows in photographs:
-        own = residuals[rows].astype(np.float64)
-        missed = []
-        for half in probes:
-            block = half[rows].astype(np.float64)
+        products = _inner_products(residuals[rows])
+        for half in (probes[0], probes[-1]):
             freedom = half.shape[1] - rows.shape[1] - 1 if len(probes) > 1 else 1
-            missed.append(freedom * np.linalg.solve(block @ block.swapaxes(1, 2), own))
-        total += np.vdot(missed[0], missed[-1])
+            products = freedom * np.linalg.solve(_inner_products(half[rows]), products)
+        total += np.trace(products, axis1=1, axis2=2).sum()
     return total / residuals.size
+
+
+def _inner_products(blocks):
+    return (blocks @ blocks.swapaxes(1, 2)).astype(np.float64)
