@@ -5,35 +5,32 @@
 DIR holds images/ and captions_LANGUAGE.tsv with the columns image, split and caption, without quoting.
 Each search is trained on the photographs of the split "train" and asked with every caption of the split
 named; its gallery are all photographs that any captions file puts in that split. One photograph is right;
-among equal scores the mean rank counts.
+among equal scores the mean rank counts. Each search gets the descriptors that it asks for, of the backbone
+efficientnet_lite2 where it leaves that open to those who can download weights.
 """
 
 import argparse
 import csv
 import hashlib
 import json
-import sys
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import FeatureUnion
 
-from txt2img import ImageFeaturizer, TextImageSearch
+from txt2img import TextImageSearch
 from txt2img.datasets import load_captions_table
 from txt2img.exceptions import UnknownWordsWarning
 
-BACKBONES = ("efficientnet_lite2",)
-FEATURIZER = {
-    "layers": ["last"],
-    "pooling": ["mean"],
-    "resolution": None,
-    "framing": ["center"],
-    "mirrored": False,
-}
+BACKBONE = "efficientnet_lite2"
+OPTIONS = ("layers", "pooling", "framing", "resolution", "mirrored")
 NO_MATTER_TO_DESCRIPTORS = ("batch_size", "device", "max_pixels", "on_error", "verbose")
-OF_ALL = "as in ImageFeaturizer, for all backbones; default: %(default)s"
+OF_ALL = "as in ImageFeaturizer, for all searches; default: what each search says"
 COLUMNS = ("R@1", "R@2", "R@5", "R@10", "median_rank", "mean_rank", "MRR")
+SURENESS = ("hubness", "calibration_error", "brier_score")
 
 
 def main():
@@ -44,30 +41,40 @@ def main():
     asked = load_captions_table(table, split=arguments.split)
     train = load_train(arguments.data, arguments.train_language or [arguments.language])
     gallery, captions = with_uncaptioned(asked, arguments.data, arguments.split)
-    options = {name: getattr(arguments, name) for name in FEATURIZER}
-    featurizers = [ImageFeaturizer(each, **options, verbose=1) for each in arguments.backbone or BACKBONES]
-    D_train = describe(train.photos, featurizers, arguments.cache)
-    D_gallery = describe(gallery, featurizers, arguments.cache)
-    n_queries = sum(map(len, captions))
     print(
         f"{len(train)} photographs with {sum(map(len, train.captions))} captions to learn from, "
-        f"{n_queries} queries, {len(gallery)} photographs to find, "
-        f"{' + '.join(featurizer.backbone for featurizer in featurizers)}\n"
-        f"{', '.join(f'{name}={value!r}' for name, value in options.items())}\n"
+        f"{sum(map(len, captions))} queries, {len(gallery)} photographs to find\n"
     )
     rows = []
     for name in arguments.preset or ["recipe", "default", "best"]:
         search = TextImageSearch.from_preset(name)
+        featurizers = choose_featurizers(search.featurizer, arguments)
+        search.set_params(featurizer=None)
+        D_train = describe(train.photos, featurizers, arguments.cache)
+        D_gallery = describe(gallery, featurizers, arguments.cache)
         seconds = time_fit(search, D_train, train.captions)
         report = search.evaluate(D_gallery, captions)
         if not rows:
-            rows.append({"name": "chance", **report.chance, "train_seconds": 0.0})
+            rows.append({"name": "chance", **report.chance, **dict.fromkeys(SURENESS), "train_seconds": 0.0})
             print_row(rows[-1], header=True)
-        rows.append({"name": name, **report.to_dict(), "train_seconds": seconds})
+        sureness = {key: getattr(report, key) for key in SURENESS}
+        rows.append({"name": name, **report.to_dict(), **sureness, "train_seconds": seconds})
         print_row(rows[-1])
+        print(f"{'':16}{' + '.join(str(each.backbone) for each in featurizers)}", flush=True)
     if arguments.json:
-        rows = [{key: row[key] for key in ("name", *COLUMNS, "train_seconds")} for row in rows]
+        rows = [{key: row[key] for key in ("name", *COLUMNS, *SURENESS, "train_seconds")} for row in rows]
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def choose_featurizers(featurizer, arguments):
+    """Take the featurizers of a search, with the backbones and options that were asked for."""
+    several = isinstance(featurizer, FeatureUnion)
+    featurizers = [each for _, each in featurizer.transformer_list] if several else [featurizer]
+    backbones = arguments.backbone or ([] if several else [BACKBONE])
+    if backbones:
+        featurizers = [clone(featurizers[0]).set_params(backbone=each, resolution=None) for each in backbones]
+    given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
+    return [each.set_params(**given, verbose=1) for each in featurizers]
 
 
 def time_fit(search, descriptors, captions):
@@ -89,13 +96,13 @@ def parse_arguments():
     parser.add_argument("--split", default="dev", help="split to ask about")
     parser.add_argument("--language", default="en", help="language of the queries")
     parser.add_argument("--train-language", action="append", help="default: that of the queries; repeatable")
-    parser.add_argument("--backbone", action="append", help=f"default: {' and '.join(BACKBONES)}; repeatable")
-    for name in ("layers", "pooling", "framing"):
-        parser.add_argument(f"--{name}", nargs="+", default=FEATURIZER[name], help=OF_ALL)
-    parser.add_argument("--resolution", type=int, default=FEATURIZER["resolution"], help=OF_ALL)
     parser.add_argument(
-        "--mirrored", action=argparse.BooleanOptionalAction, default=FEATURIZER["mirrored"], help=OF_ALL
+        "--backbone", action="append", help=f"default: {BACKBONE}, or what the search names; repeatable"
     )
+    for name in ("layers", "pooling", "framing"):
+        parser.add_argument(f"--{name}", nargs="+", help=OF_ALL)
+    parser.add_argument("--resolution", type=int, help=OF_ALL)
+    parser.add_argument("--mirrored", action=argparse.BooleanOptionalAction, help=OF_ALL)
     parser.add_argument("--preset", action="append", help="default: recipe, default and best; repeatable")
     parser.add_argument("--cache", help="folder that keeps descriptors between runs")
     parser.add_argument("--json", help="file to write the rows to")
@@ -160,11 +167,13 @@ def cache_file(featurizer, cache):
 
 def print_row(row, header=False):
     """Print one line of the table, recall in percent."""
+    columns = (*COLUMNS, *SURENESS, "train_seconds")
     if header:
-        print(f"{'':10}" + "".join(f"{column:>13}" for column in (*COLUMNS, "train_seconds")))
-    values = [100 * row[column] if column.startswith("R@") else row[column] for column in COLUMNS]
-    print(f"{row['name']:10}" + "".join(f"{value:13.3g}" for value in (*values, row["train_seconds"])))
-    sys.stdout.flush()
+        print(f"{'':16}" + "".join(f"{column.replace('calibration', 'cal.'):>12}" for column in columns))
+    values = [row[column] for column in columns]
+    values = [100 * v if c.startswith("R@") else v for c, v in zip(columns, values)]
+    cells = "".join(f"{'':12}" if value is None else f"{value:12.3g}" for value in values)
+    print(f"{row['name']:16}{cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -271,10 +271,14 @@ def _known_classes():
     """Classes that may be saved and loaded, by name; everything else is refused."""
     import txt2img
     from txt2img.mapping import MapEnsemble, VisualMap
+    from txt2img.search import ConfidenceCalibrator
 
     ours = (getattr(txt2img, name) for name in txt2img.__all__)
     estimators = [each for each in ours if isinstance(each, type) and issubclass(each, BaseEstimator)]
-    return {each.__name__: each for each in [*estimators, MapEnsemble, VisualMap, *_SCIKIT_LEARN]}
+    return {
+        each.__name__: each
+        for each in [*estimators, ConfidenceCalibrator, MapEnsemble, VisualMap, *_SCIKIT_LEARN]
+    }
 
 
 def _npy(array):

@@ -205,3 +205,24 @@ def test_score_is_measured_in_the_joint_space():
     assert fitted.score(X, Y[photograph]) > contrastive(learning_rate=1e-30, epochs=1).fit(
         X, Y[photograph]
     ).score(X, Y[photograph])
+
+
+@pytest.mark.parametrize("loss", ["mse", "cosine", "infonce"])
+def test_a_network_can_begin_at_ridge(loss):
+    X, Y, photograph = make_data()
+    still = {"learning_rate": 1e-30, "epochs": 1, "n_components": 100}
+    ridge = TextToVisualRegressor(alpha=0.5).fit(X, Y[photograph])
+    begun = contrastive(loss, init="ridge", alpha=0.5, **still).fit(X, Y[photograph])
+    assert_allclose(normalize(begun.predict(X)), normalize(ridge.predict(X)), atol=1e-4)
+    if loss == "mse":
+        assert_allclose(begun.predict(X), ridge.predict(X), atol=1e-4)
+    else:
+        drawn = contrastive(loss, **still).fit(X, Y[photograph])
+        assert_allclose(begun.coefs_[0].std(), drawn.coefs_[0].std(), rtol=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": 8}, {"alpha": "auto"}])
+def test_beginning_at_ridge_is_for_one_strength_and_one_layer(wrong):
+    X, Y, photograph = make_data()
+    with pytest.raises(ValueError, match=r"init='ridge'.*pass"):
+        contrastive(init="ridge", **wrong).fit(X, Y[photograph])

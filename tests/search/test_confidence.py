@@ -29,10 +29,10 @@ def test_recovers_the_temperature_that_the_data_were_drawn_with(temperature):
 def test_probabilities_come_true_in_galleries_of_other_sizes(n_photographs):
     calibrator = ConfidenceCalibrator().fit(*make_queries(100, 2.0))
     queries, index, right = make_queries(n_photographs, 2.0, seed=1)
-    rows = index.kneighbors(queries, 1, return_distance=False)
-    found = calibrator.probabilities(queries, index, rows)[:, 0]
+    ids = index.search(queries, 1)[1]
+    found = calibrator.probabilities(queries, index, ids)[:, 0]
     assert found.std() > 0.1
-    assert expected_calibration_error(found, rows[:, 0] == right) < 0.03
+    assert expected_calibration_error(found, ids[:, 0] == right) < 0.03
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "inner_product"])
@@ -42,20 +42,20 @@ def test_probabilities_of_the_whole_gallery_add_up_to_one_in_the_order_of_the_hi
     hubness = None if metric == "euclidean" else "csls"
     index = ImageIndex(metric, hubness=hubness).fit(gallery, bank=queries if hubness else None)
     calibrator = ConfidenceCalibrator().fit(queries, index, range(7))
-    found = calibrator.probabilities(queries, index, index.kneighbors(queries, 30, return_distance=False))
+    found = calibrator.probabilities(queries, index, index.search(queries, 30)[1])
     assert_allclose(found.sum(axis=1), 1, rtol=1e-4)
     assert (np.diff(found, axis=1) <= 0).all()
 
 
 def test_blocks_change_nothing(monkeypatch):
     queries, index, right = make_queries(20, 1.0, n_queries=100)
-    rows = index.kneighbors(queries, 3, return_distance=False)
+    ids = index.search(queries, 3)[1]
     whole = ConfidenceCalibrator().fit(queries, index, right)
-    expected = whole.probabilities(queries, index, rows)
+    expected = whole.probabilities(queries, index, ids)
     monkeypatch.setattr(confidence, "BLOCK_BYTES", 8 * 20 * 7)
     blockwise = ConfidenceCalibrator().fit(queries, index, right)
     assert_allclose(blockwise.temperature_, whole.temperature_, rtol=0.05)
-    assert_allclose(whole.probabilities(queries, index, rows), expected, rtol=1e-5)
+    assert_allclose(whole.probabilities(queries, index, ids), expected, rtol=1e-5)
 
 
 def test_scores_without_any_spread_are_no_reason_to_fail():

@@ -45,7 +45,7 @@ class RetrievalEvaluator(BaseEstimator):
     def __init__(self, ks=(1, 2, 5, 10)):
         self.ks = ks
 
-    def evaluate(self, predicted, index, true_ids):
+    def evaluate(self, predicted, index, true_ids, *, confidence=None):
         """Search for every predicted descriptor and note where the right photograph comes.
 
         Parameters
@@ -60,6 +60,9 @@ class RetrievalEvaluator(BaseEstimator):
             not None, `bias` is a hubness correction, and hubness is measured without it too.
         true_ids : sequence of shape (n_queries,)
             Id of the right photograph of each query.
+        confidence : array-like of shape (n_queries,), default=None
+            Stated probability that the first photograph is the right one, to be compared with what comes
+            true.
 
         Returns
         -------
@@ -98,6 +101,7 @@ class RetrievalEvaluator(BaseEstimator):
             true_ids=true_ids,
             hubness=_hubness(queries, gallery, bias),
             hubness_uncorrected=_hubness(queries, gallery, None) if corrected else None,
+            confidence=None if confidence is None else np.asarray(confidence, np.float64),
         )
 
 

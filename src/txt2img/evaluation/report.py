@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from txt2img.evaluation.bootstrap import bootstrap_means
+from txt2img.evaluation.calibration import expected_calibration_error
 from txt2img.evaluation.ranks import (
     chance_levels,
     check_k,
@@ -43,6 +44,8 @@ class RetrievalReport:
         come up for everything. It is not known to a report that is not made by `RetrievalEvaluator`.
     hubness_uncorrected : float, default=None
         The same without the hubness correction of the index, if it has one.
+    confidence : ndarray of shape (n_queries,), default=None
+        Stated probability that the photograph that came first is the right one, if known.
 
     Examples
     --------
@@ -76,12 +79,17 @@ class RetrievalReport:
     true_ids: list
     hubness: float | None = None
     hubness_uncorrected: float | None = None
+    confidence: np.ndarray | None = None
 
     def __post_init__(self):
         if not len(self.n_better) == len(self.n_tied) == len(self.true_ids):
             raise ValueError(
                 f"n_better, n_tied and true_ids have {len(self.n_better)}, {len(self.n_tied)} and "
                 f"{len(self.true_ids)} entries; each must have one a query"
+            )
+        if self.confidence is not None and len(self.confidence) != self.n_queries:
+            raise ValueError(
+                f"confidence has {len(self.confidence)} entries but there are {self.n_queries} queries"
             )
 
     @property
@@ -108,6 +116,25 @@ class RetrievalReport:
     def mrr(self):
         """Mean reciprocal rank."""
         return mean_reciprocal_rank(self.n_better, self.n_tied)
+
+    @property
+    def first_is_right(self):
+        """Whether the right photograph of each query came first, before all others."""
+        return (self.n_better == 0) & (self.n_tied == 1)
+
+    @property
+    def brier_score(self):
+        """Mean squared difference between `confidence` and what came true; None without confidence."""
+        if self.confidence is None:
+            return None
+        return float(np.mean((self.confidence - self.first_is_right) ** 2))
+
+    @property
+    def calibration_error(self):
+        """`expected_calibration_error` of `confidence`; None without confidence."""
+        if self.confidence is None:
+            return None
+        return expected_calibration_error(self.confidence, self.first_is_right)
 
     @property
     def chance(self):
@@ -219,6 +246,11 @@ class RetrievalReport:
             lines.append(f"{'hubness':12}{self.hubness:>10.2f}")
         if self.hubness_uncorrected is not None:
             lines[-1] += f"{f'{self.hubness_uncorrected:.2f} uncorrected':>28}"
+        if self.confidence is not None:
+            lines.append(
+                f"{'confidence':12}{_percent(np.mean(self.confidence)):>10}"
+                f"    calibration error {self.calibration_error:.3f}, Brier score {self.brier_score:.3f}"
+            )
         return "\n".join(lines)
 
     def __repr__(self):
@@ -226,15 +258,15 @@ class RetrievalReport:
         return f"RetrievalReport(n_queries={self.n_queries}, n_gallery={self.n_gallery}, {figures})"
 
 
+def _percent(share):
+    return f"{100 * share:.1f} %"
+
+
 def _readable(figures):
     """Round for the eye: recall in per cent, ranks to one decimal."""
     return {
         name.replace("_", " "): (
-            f"{100 * value:.1f} %"
-            if name.startswith("R@")
-            else f"{value:.3f}"
-            if name == "MRR"
-            else f"{value:,.1f}"
+            _percent(value) if name.startswith("R@") else f"{value:.3f}" if name == "MRR" else f"{value:,.1f}"
         )
         for name, value in figures.items()
     }

@@ -136,12 +136,15 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _set_axes(self, covariance, dtype):
         # The covariance of single-precision descriptors is no more exact than its type.
-        variances, axes = linalg.eigh(covariance.astype(dtype), driver="evd")
+        width = len(covariance)
+        wanted = width if self.n_components is None else min(self.n_components, width)
+        largest = None if wanted == width else (width - wanted, width - 1)
+        variances, axes = linalg.eigh(covariance.astype(dtype), subset_by_index=largest)
         variances, axes = variances[::-1], axes[:, ::-1]
         # Directions without variance are noise of rounding; one at least stays, for constant descriptors.
-        rank = max(1, int((variances > variances[0] * len(variances) * np.finfo(dtype).eps).sum()))
-        kept = rank if self.n_components is None else min(self.n_components, rank)
-        scale = (variances[:kept].clip(0) + self.shrinkage * variances.mean()) ** (self.exponent / 2)
+        kept = max(1, int((variances > variances[0] * width * np.finfo(dtype).eps).sum()))
+        mean_variance = np.trace(covariance) / width
+        scale = (variances[:kept].clip(0) + self.shrinkage * mean_variance) ** (self.exponent / 2)
         axes = axes[:, :kept] / np.where(scale > 0, scale, 1)
         axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(kept)])
         self.components_ = np.ascontiguousarray(axes.T, dtype=dtype)

@@ -10,10 +10,13 @@ class _Loss:
     temperature: float
     margin: float
     learns_visual_map = False
+    scale_free = True
 
 
 class MeanSquaredError(_Loss):
     """Mean squared difference of the numbers."""
+
+    scale_free = False
 
     def __call__(self, text, visual, photograph):
         """Compute the loss."""

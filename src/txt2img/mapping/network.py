@@ -75,6 +75,28 @@ class Network:
             self._parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
         )
 
+    def start_from(self, weights, intercept):
+        """Begin with a linear map to descriptors in place of random weights.
+
+        Losses that compare by cosine do not care for its scale, but the optimiser, whose steps have a size of
+        their own, does: the weights get the spread of those that they replace.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_inputs, n_outputs)
+            Of which as many outputs are taken as the network has.
+        intercept : ndarray of shape (n_outputs,)
+            As many are taken.
+        """
+        width = self.layers[0][1].shape[0]
+        weights, intercept = weights[:, :width], intercept[:width]
+        if self.loss.scale_free and (spread := weights.std()) > 0:
+            scale = float(self.layers[0][0].detach().std()) / spread
+            weights, intercept = scale * weights, scale * intercept
+        coefs, intercepts, visual_map = self.weights()
+        coefs[0][:], intercepts[0][:] = weights, intercept
+        self.set_weights(coefs, intercepts, visual_map)
+
     def train(self, X, Y, photograph, *, epochs, batch_size, schedule="constant", stopper=None, verbose=0):
         """Go over captions.
 

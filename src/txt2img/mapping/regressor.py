@@ -51,8 +51,12 @@ class TextToVisualRegressor(
         it leads to; captions of the same photograph never count as wrong.
     hidden : int or None, default=2048
         Width of the network's hidden layer; None for a linear network.
+    init : {"random", "ridge"}, default="random"
+        Where a linear network begins: at random, or at ridge regression with strength `alpha`, which is
+        better with few captions. The scale of the weights is that of a new network either way.
     n_components : int, default=512
-        Width of the space of the losses "infonce" and "hinge".
+        Width of the space of the losses "infonce" and "hinge"; with ``init="ridge"`` at most that of the
+        descriptors.
     dropout : float, default=0.0
         Share of the numbers in the text vectors left out at random at each step, so that the network
         does not rely on single words.
@@ -132,6 +136,7 @@ class TextToVisualRegressor(
         "alpha": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), "array-like"],
         "loss": [StrOptions(set(LOSSES))],
         "hidden": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [StrOptions({"random", "ridge"})],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
@@ -155,6 +160,7 @@ class TextToVisualRegressor(
         alpha=10.0,
         loss="mse",
         hidden=2048,
+        init="random",
         n_components=512,
         dropout=0.0,
         temperature=0.1,
@@ -174,6 +180,7 @@ class TextToVisualRegressor(
         self.alpha = alpha
         self.loss = loss
         self.hidden = hidden
+        self.init = init
         self.n_components = n_components
         self.dropout = dropout
         self.temperature = temperature
@@ -310,7 +317,6 @@ class TextToVisualRegressor(
 
     def _fit_network(self, X, targets, photograph):
         random_state = check_random_state(self.random_state)
-        network = self._new_network(X, targets, random_state)
         stopper = None
         if self.early_stopping:
             learned, aside = self._set_aside(photograph, random_state)
@@ -322,6 +328,7 @@ class TextToVisualRegressor(
                 patience=self.n_iter_no_change,
             )
             X, targets, photograph = X[learned], targets[learned], photograph[learned]
+        network = self._new_network(X, targets, random_state)
         self.losses_ = network.train(
             X,
             targets,
@@ -335,13 +342,23 @@ class TextToVisualRegressor(
         self.validation_losses_ = stopper.losses if stopper else []
         self._set_network_weights(stopper.best_weights if stopper else network.weights())
 
+    def _check_init(self):
+        if self.solver == "network" and self.init == "ridge":
+            if self.hidden is not None:
+                raise ValueError(
+                    f"init='ridge' is for a linear network, not hidden={self.hidden}: pass hidden=None"
+                )
+            if not isinstance(self.alpha, Real):
+                raise ValueError(f"init='ridge' takes one strength, not alpha={self.alpha!r}: pass a number")
+
     def _new_network(self, X, targets, random_state):
-        return Network(
+        from_ridge = self.init == "ridge"
+        network = Network(
             X.shape[1],
             targets.shape[1],
             loss=self.loss,
             hidden=self.hidden,
-            n_components=self.n_components,
+            n_components=min(self.n_components, targets.shape[1]) if from_ridge else self.n_components,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             dropout=self.dropout,
@@ -349,6 +366,9 @@ class TextToVisualRegressor(
             margin=self.margin,
             random_state=random_state,
         )
+        if from_ridge:
+            network.start_from(*fit_ridge(X, targets, self.alpha))
+        return network
 
     def _set_network_weights(self, weights):
         self.coefs_, self.intercepts_, visual = weights

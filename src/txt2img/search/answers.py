@@ -14,6 +14,10 @@ class Hit(NamedTuple):
         How near it is to what the sentence describes; greater is better.
     rank : int
         Its place in the answer, from 1.
+    probability : float or None
+        How probable it is that this is the photograph meant, given that it is in the gallery; None if the
+        search was not calibrated, or asked with a photograph. It means the same for every query, so that one
+        cut-off serves them all.
 
     Examples
     --------
@@ -25,6 +29,7 @@ class Hit(NamedTuple):
     id: object
     score: float
     rank: int
+    probability: float | None = None
 
 
 class Word(NamedTuple):
@@ -48,9 +53,9 @@ class Word(NamedTuple):
     score: float
 
 
-def as_hits(scores, ids):
+def as_hits(scores, ids, probabilities):
     """Make of the arrays that an index finds one list of hits a query."""
     return [
-        [Hit(id, score, rank) for rank, (id, score) in enumerate(zip(*row), start=1)]
-        for row in zip(ids.tolist(), scores.tolist())
+        [Hit(id, score, rank, p) for rank, (id, score, p) in enumerate(zip(*row), start=1)]
+        for row in zip(ids.tolist(), scores.tolist(), probabilities.tolist())
     ]

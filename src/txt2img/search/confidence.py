@@ -40,7 +40,7 @@ class ConfidenceCalibrator(BaseEstimator):
     >>> index = ImageIndex().fit(gallery)
     >>> asked = gallery + rng.normal(size=(100, 8))
     >>> calibrator = ConfidenceCalibrator().fit(asked, index, range(100))
-    >>> calibrator.probabilities(asked[:1], index, index.kneighbors(asked[:1], 2, False)).round(2)
+    >>> calibrator.probabilities(asked[:1], index, index.search(asked[:1], 2)[1]).round(2)
     array([[0.31, 0.12]], dtype=float32)
     """
 
@@ -61,8 +61,7 @@ class ConfidenceCalibrator(BaseEstimator):
         self : ConfidenceCalibrator
             The fitted calibrator.
         """
-        row_of = {id: row for row, id in enumerate(index.ids_.tolist())}
-        right = np.array([row_of[id] for id in true_ids], np.intp)
+        right = index.rows_of(true_ids)
         queries, gallery, bias = index.score_factors(predicted)
         step = max(1, BLOCK_BYTES // (8 * len(gallery)))
 
@@ -84,7 +83,7 @@ class ConfidenceCalibrator(BaseEstimator):
         self.temperature_ = float(np.exp(found.x))
         return self
 
-    def probabilities(self, predicted, index, rows):
+    def probabilities(self, predicted, index, ids):
         """Say how probable it is that photographs are the right ones.
 
         Parameters
@@ -93,8 +92,8 @@ class ConfidenceCalibrator(BaseEstimator):
             Descriptors predicted from the queries.
         index : ImageIndex
             The gallery.
-        rows : ndarray of shape (n_queries, k), dtype int
-            Rows in the index of the photographs asked about, as `ImageIndex.kneighbors` gives them.
+        ids : ndarray of shape (n_queries, k)
+            Photographs asked about, as `ImageIndex.search` gives them.
 
         Returns
         -------
@@ -104,7 +103,8 @@ class ConfidenceCalibrator(BaseEstimator):
         check_is_fitted(self)
         queries, gallery, bias = index.score_factors(predicted)
         step = max(1, BLOCK_BYTES // (8 * len(gallery)))
-        found = np.empty(np.shape(rows), np.float32)
+        rows = index.rows_of(np.ravel(ids)).reshape(np.shape(ids))
+        found = np.empty(rows.shape, np.float32)
         for start in range(0, len(queries), step):
             block = slice(start, start + step)
             scores = _scores(queries[block], gallery, bias) / self.temperature_

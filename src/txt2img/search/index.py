@@ -197,11 +197,8 @@ class ImageIndex(BaseEstimator):
         """
         check_is_fitted(self)
         ids = _as_id_list(ids)
-        unknown = [id for id in ids if id not in self._row_of]
-        if unknown:
-            raise KeyError(f"ids holds {len(unknown)} ids that are not in the index, such as {unknown[0]!r}")
         kept = np.ones(len(self), bool)
-        kept[[self._row_of[id] for id in ids]] = False
+        kept[self.rows_of(ids)] = False
         self.descriptors_ = self.descriptors_[kept]
         self.bias_ = None if self.bias_ is None else self.bias_[kept]
         self._set_ids(self.ids_[kept].tolist())
@@ -275,6 +272,31 @@ class ImageIndex(BaseEstimator):
         if not return_distance:
             return rows
         return (1 - scores if self.metric == "cosine" else -scores), rows
+
+    def rows_of(self, ids):
+        """Give the rows in which photographs are.
+
+        Parameters
+        ----------
+        ids : sequence of hashables of length n
+            Ids of photographs.
+
+        Returns
+        -------
+        ndarray of shape (n,), dtype intp
+            Rows, as in `descriptors_`.
+
+        Raises
+        ------
+        KeyError
+            If an id is not in the index.
+        """
+        check_is_fitted(self)
+        ids = _as_id_list(ids)
+        unknown = [id for id in ids if id not in self._row_of]
+        if unknown:
+            raise KeyError(f"ids holds {len(unknown)} ids that are not in the index, such as {unknown[0]!r}")
+        return np.array([self._row_of[id] for id in ids], np.intp)
 
     def score_factors(self, X):
         """Give the factors of the matrix by which photographs are ranked, for evaluations.

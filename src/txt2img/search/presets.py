@@ -1,23 +1,48 @@
 """Whole searches that go by name."""
 
+from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import FeatureUnion
 
 from txt2img.captions import CaptionVectorizer, SentenceVectorizer
 from txt2img.images import DescriptorWhitener, ImageFeaturizer
-from txt2img.mapping import TextToVisualRegressor
+from txt2img.mapping import MapEnsemble, TextToVisualRegressor
 from txt2img.search.index import ImageIndex
 
 
 def default_parts():
-    """TF-IDF of all words, ridge on half-whitened descriptors, cosine with hubness correction."""
+    """TF-IDF of words and pairs of words; ridge and a contrastive map; cosine less hubs."""
     return {
-        "featurizer": ImageFeaturizer(),
+        "featurizer": ImageFeaturizer(framing="whole", layers=("middle", "last"), pooling=("mean", "max")),
         "whitener": DescriptorWhitener(),
-        "vectorizer": CaptionVectorizer(),
-        "regressor": TextToVisualRegressor(),
-        "index": ImageIndex(hubness="csls"),
+        "vectorizer": _words(),
+        "regressor": MapEnsemble(
+            [
+                ("ridge", TextToVisualRegressor()),
+                ("contrastive", _contrastive(init="ridge", learning_rate=6e-4, random_state=0)),
+            ],
+            random_state=0,
+        ),
+        "index": ImageIndex(hubness="softmax"),
     }
+
+
+def _words():
+    return CaptionVectorizer(ngram_range=(1, 2), max_features=6000)
+
+
+def _contrastive(**parameters):
+    """Learn a linear contrastive map; strong dropout and decay keep it from learning by heart."""
+    common = {
+        "loss": "infonce",
+        "hidden": None,
+        "dropout": 0.6,
+        "epochs": 8,
+        "batch_size": 512,
+        "schedule": "one_cycle",
+        "weight_decay": 0.3,
+    }
+    return TextToVisualRegressor("network", **common | parameters)
 
 
 def recipe_parts():
@@ -38,9 +63,25 @@ def recipe_parts():
 
 
 def best_parts():
-    """As the default, with the embedding of the sentence beside the TF-IDF of its words."""
-    words_and_meaning = FeatureUnion([("words", CaptionVectorizer()), ("meaning", SentenceVectorizer())])
-    return default_parts() | {"vectorizer": words_and_meaning}
+    """As the default, with two offline backbones, sentence embeddings beside words, and a third map."""
+    parts = default_parts()
+    resolutions = {"efficientnet_lite2": 300, "efficientnet_lite0": 260}
+    maps = [*parts["regressor"].estimators, ("from random", _contrastive(random_state=1))]
+    return parts | {
+        "featurizer": FeatureUnion(
+            [
+                (backbone, clone(parts["featurizer"]).set_params(backbone=backbone, resolution=resolution))
+                for backbone, resolution in resolutions.items()
+            ]
+        ),
+        "vectorizer": FeatureUnion([("words", _words()), ("meaning", SentenceVectorizer())]),
+        "regressor": MapEnsemble(maps, weights=[2, 1, 1], random_state=0),
+    }
+
+
+def cross_language_parts():
+    """As the best, with sentence embeddings alone: words would tie it to the languages of the captions."""
+    return best_parts() | {"vectorizer": SentenceVectorizer()}
 
 
 def class_names_parts():
@@ -62,5 +103,6 @@ PRESETS = {
     "default": default_parts,
     "recipe": recipe_parts,
     "best": best_parts,
+    "cross_language": cross_language_parts,
     "class_names": class_names_parts,
 }

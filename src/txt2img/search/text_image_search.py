@@ -20,6 +20,7 @@ from txt2img.search.inputs import (
     groups_for,
     map_descriptors,
 )
+from txt2img.search.learning import calibrate, fit_regressor, new_index, predict_bank
 from txt2img.search.presets import PRESETS, class_names_parts, default_parts
 from txt2img.search.query import Query, as_queries, query_vectors
 from txt2img.search.words import best_words, count_words, word_directions
@@ -39,14 +40,18 @@ class TextImageSearch(BaseEstimator):
     whitener : transformer, "passthrough" or None, default=None
         From descriptors to the space that is searched; by default ``DescriptorWhitener()``.
     vectorizer : transformer, default=None
-        From sentences to vectors; by default ``CaptionVectorizer()``.
+        From sentences to vectors; by default ``CaptionVectorizer`` with words and pairs of words.
     regressor : regressor, default=None
-        From vectors to descriptors; by default ``TextToVisualRegressor()``.
+        From vectors to descriptors; by default a ``MapEnsemble`` of ridge regression and a contrastive map.
     index : ImageIndex, default=None
-        Finds the nearest descriptors; by default ``ImageIndex(hubness="csls")``, whose bank of typical
+        Finds the nearest descriptors; by default ``ImageIndex(hubness="softmax")``, whose bank of typical
         queries are the training captions.
-    bank_size : int, default=5000
+    bank_size : int, default=10_000
         How many training captions, evenly spread, make up that bank.
+    calibration_share : float or None, default=0.15
+        Share of the captioned photographs, at most 1,000, that `fit` sets aside in a first training to find
+        out how sure answers are; the second one learns from all. None saves that time, and hits then have
+        no probability; nor have they if that would be fewer than 20 photographs.
 
     Attributes
     ----------
@@ -57,6 +62,8 @@ class TextImageSearch(BaseEstimator):
         The gallery; None before the first call of `add`.
     bank_ : ndarray of shape (n_bank, n_features), dtype float32
         Predicted descriptors of training captions.
+    calibrator_ : ConfidenceCalibrator or None
+        Makes probabilities of scores.
     words_ : dict of str to int
         Words of the training captions, with the number of photographs that they describe.
     centre_ : ndarray of shape (n_features,), dtype float32
@@ -77,7 +84,15 @@ class TextImageSearch(BaseEstimator):
     """
 
     def __init__(
-        self, featurizer=None, *, whitener=None, vectorizer=None, regressor=None, index=None, bank_size=5000
+        self,
+        featurizer=None,
+        *,
+        whitener=None,
+        vectorizer=None,
+        regressor=None,
+        index=None,
+        bank_size=10_000,
+        calibration_share=0.15,
     ):
         self.featurizer = featurizer
         self.whitener = whitener
@@ -85,6 +100,7 @@ class TextImageSearch(BaseEstimator):
         self.regressor = regressor
         self.index = index
         self.bank_size = bank_size
+        self.calibration_share = calibration_share
 
     @classmethod
     def from_preset(cls, name, **parts):
@@ -92,11 +108,14 @@ class TextImageSearch(BaseEstimator):
 
         Parameters
         ----------
-        name : {"default", "best", "recipe", "class_names"}
-            - ``"default"``: TF-IDF of all words, ridge regression on half-whitened descriptors, cosine
-              with hubness correction. What ``TextImageSearch()`` is too.
-            - ``"best"``: the default, with an embedding of the sentence beside the words; needs the
-              extra ``offline``.
+        name : {"default", "best", "cross_language", "recipe", "class_names"}
+            - ``"default"``: descriptors from two layers of ResNet-152, whitened halfway; TF-IDF of words and
+              pairs of words; the average of two maps, ridge regression and a contrastive one; cosine with
+              hubness correction. What ``TextImageSearch()`` is too.
+            - ``"best"``: the default with two offline backbones side by side, an embedding of the sentence
+              beside the words, and a third map; needs the extra ``offline``.
+            - ``"cross_language"``: the best without the words, for asking in other languages than those of
+              the captions.
             - ``"recipe"``: the recipe that this library started from and is measured against. ResNet-152
               descriptors of length 1; TF-IDF of words seen in at least 2 photographs and at most 10 % of
               them; one network with 2,048 hidden units and linear output, mean squared error, 10 epochs;
@@ -203,17 +222,28 @@ class TextImageSearch(BaseEstimator):
         sentences, photograph = flatten_captions(captions)
         if not sentences:
             raise ValueError("captions holds no sentence of a readable photograph: pass at least one")
-        vectorizer, regressor = clone(parts["vectorizer"]), clone(parts["regressor"])
+        vectorizer = clone(parts["vectorizer"])
         vectors = vectorizer.fit_transform(
             sentences, targets[photograph], **groups_for(vectorizer, photograph)
         )
-        regressor.fit(vectors, targets[photograph], **groups_for(regressor, photograph))
-        spread = np.unique(np.linspace(0, len(sentences) - 1, self.bank_size).astype(np.intp))
-        bank = np.asarray(regressor.predict(vectors[spread]), np.float32)
+        calibrator = None
+        if self.calibration_share is not None:
+            calibrator = calibrate(
+                parts["regressor"],
+                parts["index"],
+                vectors,
+                targets,
+                photograph,
+                share=self.calibration_share,
+                bank_size=self.bank_size,
+            )
+        regressor = fit_regressor(parts["regressor"], vectors, targets, photograph)
+        bank = predict_bank(regressor, vectors, self.bank_size)
         searched = map_descriptors(targets, getattr(regressor, "visual_map_", None))
         centre = normalize(searched).mean(axis=0, dtype=np.float32)
         self.featurizer_, self.whitener_, self.vectorizer_ = featurizer, whitener, vectorizer
         self.regressor_, self.bank_, self.index_ = regressor, bank, None
+        self.calibrator_ = calibrator
         self.n_features_in_ = descriptors.shape[1]
         self.centre_, self.words_ = centre, count_words(captions)
         self.__dict__.pop("_word_directions", None)
@@ -247,7 +277,7 @@ class TextImageSearch(BaseEstimator):
             ids = photos
         descriptors = self.transform(photos)
         if self.index_ is None:
-            self.index_ = self._new_index(descriptors, ids)
+            self.index_ = new_index(self._index_part(), descriptors, self.bank_, ids)
         else:
             self.index_.add(descriptors, ids=ids)
         return self
@@ -305,7 +335,11 @@ class TextImageSearch(BaseEstimator):
         vectors, text_shares = query_vectors(queries, self.predict, self.transform)
         # The bank of the hubness correction are sentences, and photographs are other queries.
         scores, ids = gallery.search(vectors, k=k, correction=text_shares)
-        answers = as_hits(scores, ids)
+        probabilities = np.full(scores.shape, None)
+        if self.calibrator_ is not None:
+            asked = np.flatnonzero(text_shares == 1)
+            probabilities[asked] = self.calibrator_.probabilities(vectors[asked], gallery, ids[asked])
+        answers = as_hits(scores, ids, probabilities)
         return answers[0] if alone else answers
 
     def describe(self, photos, k=5):
@@ -406,9 +440,15 @@ class TextImageSearch(BaseEstimator):
         check_is_fitted(self)
         photos = as_photographs(photos)
         captions = check_captions(captions, len(photos))
-        index = self._new_index(self.transform(photos))
+        index = new_index(self._index_part(), self.transform(photos), self.bank_)
         sentences, photograph = flatten_captions(captions)
-        return RetrievalEvaluator(ks=ks).evaluate(self.predict(sentences), index, photograph.tolist())
+        predicted = self.predict(sentences)
+        confidence = None
+        if self.calibrator_ is not None:
+            first = index.predict(predicted)[:, None]
+            confidence = self.calibrator_.probabilities(predicted, index, first)[:, 0]
+        evaluator = RetrievalEvaluator(ks=ks)
+        return evaluator.evaluate(predicted, index, photograph.tolist(), confidence=confidence)
 
     def save(self, path):
         """Save the fitted search with its gallery to a folder, without pickle.
@@ -467,10 +507,8 @@ class TextImageSearch(BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "regressor_")
 
-    def _new_index(self, descriptors, ids=None):
-        index = clone(default_parts()["index"] if self.index is None else self.index)
-        bank = self.bank_ if getattr(index, "hubness", None) else None
-        return index.fit(descriptors, ids=ids, bank=bank)
+    def _index_part(self):
+        return default_parts()["index"] if self.index is None else self.index
 
     @cached_property
     def _word_directions(self):
