@@ -13,7 +13,9 @@ from txt2img.search.index import ImageIndex
 def default_parts():
     """TF-IDF of words and pairs of words; ridge and a contrastive map; cosine less hubs."""
     return {
-        "featurizer": ImageFeaturizer(framing="whole", layers=("middle", "last"), pooling=("mean", "max")),
+        "featurizer": ImageFeaturizer(
+            framing="whole", resolution=300, layers=("middle", "last"), pooling=("mean", "max")
+        ),
         "whitener": DescriptorWhitener(),
         "vectorizer": _words(),
         "regressor": MapEnsemble(
