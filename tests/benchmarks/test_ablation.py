@@ -45,6 +45,7 @@ def ablation(monkeypatch):
     sys.modules.pop("ablation"), sys.modules.pop("retrieval_quality")
 
 
+@pytest.mark.slow
 def test_every_part_is_added_and_taken_away(ablation, tmp_path, monkeypatch, capsys):
     (tmp_path / "images").mkdir()
     rows = ["image\tsplit\tcaption"]

@@ -30,7 +30,7 @@ def default_parts():
 
 
 def _words():
-    return CaptionVectorizer(ngram_range=(1, 2), max_features=6000)
+    return CaptionVectorizer(ngram_range=(1, 2), max_features=8000)
 
 
 def _contrastive(**parameters):
