@@ -29,11 +29,11 @@ from txt2img.search.presets import PRESETS
 PARTS = {
     "middle layer": "the middle layer of the backbone beside the last",
     "maximum": "pooling by the maximum beside the mean",
-    "second backbone": "both backbones of the preset side by side",
+    "more backbones": "all backbones of the preset side by side",
     "whitening": "whitening halfway",
     "pairs of words": "pairs of words as terms beside words",
     "meaning": "the embedding of the sentence beside the words",
-    "contrastive": "contrastive maps beside ridge",
+    "contrastive": "a contrastive map beside ridge",
     "hubs": "correction of hubs by the inverted softmax",
 }
 KS = (1, 5, 10)
@@ -100,7 +100,7 @@ def remember(vectorizer, sentences):
 
 def choose_columns(seen, parts):
     """Take the layers, poolings and backbones of the parts out of descriptors that have them all."""
-    backbones = seen if "second backbone" in parts else seen[:1]
+    backbones = seen if "more backbones" in parts else seen[:1]
     sides = []
     for side in (0, 1):
         chosen = []

@@ -94,5 +94,5 @@ def test_columns_are_those_of_a_featurizer_of_these_parts(ablation):
         cosines = train @ train.T / np.square(train[0]).sum()
         np.testing.assert_allclose(cosines, expected @ expected.T, atol=1e-5)
         np.testing.assert_array_equal(gallery, train[:2])
-        both, _ = ablation.choose_columns(seen, parts | {"second backbone"})
+        both, _ = ablation.choose_columns(seen, parts | {"more backbones"})
         np.testing.assert_array_equal(both, np.hstack([train, train]))

@@ -84,3 +84,14 @@ def test_bad_input():
         DescriptorWhitener(exponent=2).fit(descriptors())
     with pytest.raises(ValueError, match="12 features"):
         DescriptorWhitener().fit(descriptors()).transform(np.ones((2, 5)))
+
+
+def test_wide_descriptors_are_whitened_as_narrow_ones_are(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(300, 40)) * 0.9 ** np.arange(40) @ rng.normal(size=(40, 120))).astype(np.float32)
+    exact = DescriptorWhitener(n_components=10, shrinkage=0.1).fit(X)
+    monkeypatch.setattr("txt2img.images.whitener.WIDE", 100)
+    found = DescriptorWhitener(n_components=10, shrinkage=0.1).fit(X)
+    np.testing.assert_allclose(found.variances_, exact.variances_, rtol=1e-3)
+    np.testing.assert_allclose(np.abs(found.transform(X)), np.abs(exact.transform(X)), rtol=0.05, atol=0.05)
+    np.testing.assert_array_equal(DescriptorWhitener(10, shrinkage=0.1).fit(X).components_, found.components_)

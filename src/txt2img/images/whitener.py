@@ -11,7 +11,11 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+# Above this width few axes are found by randomized iterations: a factorisation costs the cube of the width.
+WIDE = 4000
 
 
 class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -57,6 +61,10 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     References
     ----------
+    Halko, Martinsson and Tropp, "Finding Structure with Randomness: Probabilistic Algorithms for Constructing
+    Approximate Matrix Decompositions", SIAM Review 53, 2011: how `fit` finds few axes of more than 4,000
+    numbers.
+
     Jégou and Chum, "Negative evidences and co-occurences in image retrieval: the benefit of PCA and
     whitening", ECCV 2012.
 
@@ -99,8 +107,15 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self.n_samples_seen_ = len(X)
-        self.mean_, covariance = _moments(X)
-        self._set_axes(covariance, X.dtype)
+        if self.n_components is None or X.shape[1] <= WIDE or 4 * self.n_components > min(X.shape):
+            self.mean_, covariance = _moments(X)
+            self._set_axes(*_principal_axes(covariance, self.n_components, X.dtype), np.trace(covariance))
+            return self
+        self.mean_ = X.mean(axis=0, dtype=np.float64)
+        centred = X - self.mean_.astype(X.dtype)
+        _, singular, axes = randomized_svd(centred, self.n_components, n_iter=4, random_state=0)
+        total = np.einsum("ij,ij->", centred, centred, dtype=np.float64) / len(X)
+        self._set_axes(singular.astype(np.float64) ** 2 / len(X), axes.T, total)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -131,20 +146,14 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             covariance *= share
             covariance += (1 - share) * self.covariance_ + share * (1 - share) * np.outer(apart, apart)
         self.n_samples_seen_, self.mean_, self.covariance_ = n_samples, mean, covariance
-        self._set_axes(covariance, X.dtype)
+        self._set_axes(*_principal_axes(covariance, self.n_components, X.dtype), np.trace(covariance))
         return self
 
-    def _set_axes(self, covariance, dtype):
-        # The covariance of single-precision descriptors is no more exact than its type.
-        width = len(covariance)
-        wanted = width if self.n_components is None else min(self.n_components, width)
-        largest = None if wanted == width else (width - wanted, width - 1)
-        variances, axes = linalg.eigh(covariance.astype(dtype), subset_by_index=largest)
-        variances, axes = variances[::-1], axes[:, ::-1]
+    def _set_axes(self, variances, axes, total_variance):
+        width, dtype = len(axes), axes.dtype
         # Directions without variance are noise of rounding; one at least stays, for constant descriptors.
         kept = max(1, int((variances > variances[0] * width * np.finfo(dtype).eps).sum()))
-        mean_variance = np.trace(covariance) / width
-        scale = (variances[:kept].clip(0) + self.shrinkage * mean_variance) ** (self.exponent / 2)
+        scale = (variances[:kept].clip(0) + self.shrinkage * total_variance / width) ** (self.exponent / 2)
         axes = axes[:, :kept] / np.where(scale > 0, scale, 1)
         axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(kept)])
         self.components_ = np.ascontiguousarray(axes.T, dtype=dtype)
@@ -176,6 +185,17 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _principal_axes(covariance, n_components, dtype):
+    """Give the largest eigenvalues of a covariance, falling, and their eigenvectors."""
+    width = len(covariance)
+    wanted = width if n_components is None else min(n_components, width)
+    # The covariance of single-precision descriptors is no more exact than its type.
+    variances, axes = linalg.eigh(
+        covariance.astype(dtype), subset_by_index=(width - wanted, width - 1) if wanted < width else None
+    )
+    return variances[::-1], axes[:, ::-1]
 
 
 def _moments(X):

@@ -217,8 +217,9 @@ class TextToVisualRegressor(
         Raises
         ------
         ValueError
-            If X and y differ in length, or hold NaN or infinities, an alpha is not positive, or there
-            is but one photograph and some are to be left out.
+            If X and y differ in length, or hold NaN or infinities, an alpha is not positive, there is but
+            one photograph and some are to be left out, or a network that begins at ridge regression has a
+            hidden layer or several alphas.
         """
         X, targets, photograph = self._check(X, y, groups, reset=True)
         self._forget()
@@ -281,6 +282,7 @@ class TextToVisualRegressor(
         return self
 
     def _check(self, X, y, groups, reset):
+        self._check_init()
         X, y = validate_data(
             self,
             X,
@@ -295,6 +297,15 @@ class TextToVisualRegressor(
         if reset:
             self.single_output_ = y.ndim == 1
         return X, y.astype(X.dtype, copy=False).reshape(len(y), -1), photograph_of_caption(len(y), groups, y)
+
+    def _check_init(self):
+        if self.solver == "network" and self.init == "ridge":
+            if self.hidden is not None:
+                raise ValueError(
+                    f"init='ridge' is for a linear network, not hidden={self.hidden}: pass hidden=None"
+                )
+            if not isinstance(self.alpha, Real):
+                raise ValueError(f"init='ridge' takes one strength, not alpha={self.alpha!r}: pass a number")
 
     # What goes on learning in partial_fit.
     _learner = None
@@ -341,15 +352,6 @@ class TextToVisualRegressor(
         )
         self.validation_losses_ = stopper.losses if stopper else []
         self._set_network_weights(stopper.best_weights if stopper else network.weights())
-
-    def _check_init(self):
-        if self.solver == "network" and self.init == "ridge":
-            if self.hidden is not None:
-                raise ValueError(
-                    f"init='ridge' is for a linear network, not hidden={self.hidden}: pass hidden=None"
-                )
-            if not isinstance(self.alpha, Real):
-                raise ValueError(f"init='ridge' takes one strength, not alpha={self.alpha!r}: pass a number")
 
     def _new_network(self, X, targets, random_state):
         from_ridge = self.init == "ridge"

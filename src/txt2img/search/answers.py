@@ -14,7 +14,7 @@ class Hit(NamedTuple):
         How near it is to what the sentence describes; greater is better.
     rank : int
         Its place in the answer, from 1.
-    probability : float or None
+    probability : float or None, default=None
         How probable it is that this is the photograph meant, given that it is in the gallery; None if the
         search was not calibrated, or asked with a photograph. It means the same for every query, so that one
         cut-off serves them all.
