@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from txt2img import ImageFeaturizer
+from txt2img import ImageFeaturizer, TextImageSearch
 from txt2img.datasets import make_captioned_scenes
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "retrieval_quality.py"
@@ -41,15 +41,21 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture
-def benchmark(data, cache, tmp_path, monkeypatch):
-    """Return a function that runs the benchmark and reads its table."""
+def script():
     spec = importlib.util.spec_from_file_location("retrieval_quality", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+@pytest.fixture
+def benchmark(script, data, cache, tmp_path, monkeypatch):
+    """Return a function that runs the benchmark, with narrow descriptors, and reads its table."""
 
     def run(*options):
         out = tmp_path / "out.json"
         arguments = ["--data", data, "--json", out, "--cache", cache, "--backbone", "efficientnet_lite0"]
+        arguments += ["--layers", "last", "--pooling", "mean", "--resolution", "96"]
         monkeypatch.setattr(sys, "argv", [str(each) for each in (SCRIPT, *arguments, *options)])
         script.main()
         return {row["name"]: row for row in json.loads(out.read_text())}
@@ -74,6 +80,9 @@ def test_table_has_all_rows_and_columns_and_chance_is_exact(benchmark, capsys):
         assert 0 <= rows[name]["R@1"] <= rows[name]["R@2"] <= rows[name]["R@5"] <= rows[name]["R@10"] <= 1
         assert 1 <= rows[name]["mean_rank"] <= N_DEV
         assert rows[name]["train_seconds"] > 0
+        # Of 24 photographs too few can be set aside to learn how sure answers are.
+        assert rows[name]["calibration_error"] is rows[name]["brier_score"] is None
+        assert np.isfinite(rows[name]["hubness"])
     assert rows["default"]["MRR"] > 1.2 * chance["MRR"]
     printed = capsys.readouterr().out
     assert f"{3 * N_DEV} queries, {N_DEV} photographs to find" in printed
@@ -103,6 +112,35 @@ def test_featurizer_is_the_one_asked_for_with_a_cache_of_its_own(benchmark, data
     np.testing.assert_allclose(found, featurizer.transform([photo])[0], atol=1e-5)
     monkeypatch.setattr(ImageFeaturizer, "transform", None)
     assert figures(benchmark(*options)) == figures(first)
+
+
+def chosen(script, monkeypatch, preset, *options):
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--data", "nowhere", *options])
+    search = TextImageSearch.from_preset(preset)
+    featurizers = script.choose_featurizers(search.featurizer, script.parse_arguments())
+    return [each.set_params(verbose=0) for each in featurizers]
+
+
+def test_searches_describe_photographs_in_their_own_way_unless_told_otherwise(script, monkeypatch):
+    own = [each for _, each in TextImageSearch.from_preset("best").featurizer.transformer_list]
+    assert len({each.backbone for each in own}) == len(own) > 1
+    assert [str(each) for each in chosen(script, monkeypatch, "best")] == [str(each) for each in own]
+    (plain,) = chosen(script, monkeypatch, "recipe")
+    assert plain.get_params() == ImageFeaturizer("efficientnet_lite2").get_params()
+    (default,) = chosen(script, monkeypatch, "default")
+    assert default.backbone == "efficientnet_lite2"
+    said = TextImageSearch.from_preset("default").featurizer
+    for name in ("layers", "pooling", "framing", "mirrored", "normalize"):
+        assert getattr(default, name) == getattr(said, name)
+
+    options = ["--layers", "last", "--no-mirrored", "--resolution", "80"]
+    given = {"layers": ["last"], "mirrored": False, "resolution": 80}
+    for each, same in zip(chosen(script, monkeypatch, "best", *options), own, strict=True):
+        assert each.get_params() == same.get_params() | given
+    backbones = ["resnet18", "efficientnet_lite0", "resnet50"]
+    options = [word for backbone in backbones for word in ("--backbone", backbone)]
+    for each, backbone in zip(chosen(script, monkeypatch, "best", *options), backbones, strict=True):
+        assert each.get_params() == own[0].get_params() | {"backbone": backbone, "resolution": None}
 
 
 def test_queries_in_another_language_search_the_same_photographs(benchmark, capsys):

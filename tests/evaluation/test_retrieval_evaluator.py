@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.stats
 from sklearn.base import clone
+from sklearn.metrics import brier_score_loss
 
 from txt2img import ImageIndex
-from txt2img.evaluation import RetrievalEvaluator, RetrievalReport
+from txt2img.evaluation import RetrievalEvaluator, RetrievalReport, expected_calibration_error
 
 
 class Gallery:
@@ -169,6 +170,40 @@ def test_report_made_by_hand_knows_no_hubness():
     report = report_of([1, 0])
     assert report.hubness is report.hubness_uncorrected is None
     assert "hubness" not in str(report)
+
+
+def test_confidence_is_compared_with_what_came_first(problem):
+    predicted, index, true_ids = problem
+    confidence = np.random.default_rng(2).random(120)
+    report = RetrievalEvaluator().evaluate(predicted, index, true_ids, confidence=confidence.tolist())
+    right = report.ranks == 1
+    assert 0 < right.mean() < 1
+    np.testing.assert_array_equal(report.confidence, confidence)
+    assert report.brier_score == pytest.approx(brier_score_loss(right, confidence))
+    assert report.calibration_error == pytest.approx(expected_calibration_error(confidence, right))
+    line = next(line for line in str(report).splitlines() if line.startswith("confidence"))
+    assert f"{100 * confidence.mean():.1f} %" in line
+    assert f"calibration error {report.calibration_error:.3f}" in line
+    assert f"Brier score {report.brier_score:.3f}" in line
+
+
+def test_first_among_equals_is_not_right_for_certain():
+    report = RetrievalReport(np.zeros(2, int), np.array([1, 2]), (1,), 5, [0, 1], confidence=np.ones(2))
+    assert report.first_is_right.tolist() == [True, False]
+    assert report.calibration_error == report.brier_score == 0.5
+
+
+def test_confidence_is_not_made_up(problem):
+    report = RetrievalEvaluator().evaluate(*problem)
+    assert report.confidence is report.brier_score is report.calibration_error is None
+    assert "confidence" not in str(report)
+
+
+def test_confidence_of_another_number_of_queries(problem):
+    with pytest.raises(ValueError, match="confidence has 119 entries but there are 120 queries"):
+        RetrievalEvaluator().evaluate(*problem, confidence=np.full(119, 0.5))
+    with pytest.raises(ValueError, match="confidence has 1 entries but there are 2 queries"):
+        RetrievalReport(np.zeros(2, int), np.ones(2, int), (1,), 5, [0, 1], confidence=np.ones(1))
 
 
 def test_report_is_frozen():

@@ -330,3 +330,32 @@ def test_fitting_again_forgets_the_former_gallery():
     index.fit(rows(2, d=3), ids=["f", "g"])
     assert index.remove(["f"]).ids_.tolist() == ["g"]
     assert index.n_features_in_ == 3
+
+
+@every_metric
+def test_rows_of_are_the_rows_of_the_descriptors_whatever_was_removed(metric):
+    gallery = rows(9)
+    ids = ["a", 7, ("album", 1), "7", -1, "ñ", 2**70, "h", 3.5]
+    index = ImageIndex(metric).fit(gallery, ids=ids)
+    asked = [3.5, "7", ("album", 1), 7, "7"]
+    found = index.rows_of(asked)
+    assert found.dtype == np.intp
+    assert_array_equal(found, [8, 3, 2, 1, 3])
+    index.remove(["a", 2**70]).add(gallery[:1], ids=["a"])
+    left = ImageIndex(metric).fit(gallery, ids=ids).descriptors_
+    for id in [*ids[1:6], *ids[7:], "a"]:
+        (row,) = index.rows_of([id])
+        assert index.ids_[row] == id
+        assert_array_equal(index.descriptors_[row], left[ids.index(id)])
+    assert index.rows_of(np.array([7, -1])).tolist() == [0, 3]
+    assert index.rows_of([]).shape == (0,)
+
+
+def test_rows_of_unknown_ids_name_the_first():
+    index = ImageIndex().fit(rows(3), ids=["a", "b", "c"]).remove(["b"])
+    with pytest.raises(KeyError, match="ids holds 2 ids that are not in the index, such as 'b'"):
+        index.rows_of(["a", "b", "z"])
+    with pytest.raises(ValueError, match="ids='ab' is one id: pass a list of ids"):
+        index.rows_of("ab")
+    with pytest.raises(NotFittedError):
+        ImageIndex().rows_of(["a"])

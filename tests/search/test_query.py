@@ -7,10 +7,11 @@ import pytest
 from conftest import mean_colour
 from numpy.testing import assert_allclose, assert_array_equal
 
-from txt2img import DescriptorWhitener, ImageFeaturizer, ImageIndex, TextImageSearch
+from txt2img import DescriptorWhitener, ImageFeaturizer, ImageIndex, TextImageSearch, TextToVisualRegressor
 from txt2img.search import Query
 
 METRICS = ("cosine", "euclidean", "inner_product")
+RIDGE_ALONE = {"regressor": TextToVisualRegressor(), "calibration_share": None}
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def sentences(captioned):
 def search(captioned):
     """Fitted on 250 photographs, the other 50 in the gallery under their numbers, without correction."""
     captions, descriptors = captioned
-    search = TextImageSearch(index=ImageIndex()).fit(descriptors[:250], captions[:250])
+    search = TextImageSearch(index=ImageIndex(), **RIDGE_ALONE).fit(descriptors[:250], captions[:250])
     return search.add(descriptors[250:], ids=range(250, 300))
 
 
@@ -72,7 +73,9 @@ def test_a_long_vector_counts_no_more_than_a_short_one(search, sentences, monkey
 def test_one_sentence_asks_as_its_prediction_does(captioned, sentences, metric, hubness):
     """Whatever the metric: to distances and corrected products, the length of the prediction matters."""
     captions, descriptors = captioned
-    search = TextImageSearch(index=ImageIndex(metric, hubness=hubness)).fit(descriptors[:250], captions[:250])
+    search = TextImageSearch(index=ImageIndex(metric, hubness=hubness), **RIDGE_ALONE).fit(
+        descriptors[:250], captions[:250]
+    )
     search.add(descriptors[250:])
     scores, ids = search.index_.search(search.predict(sentences[:1]), k=50)
     for question in (sentences[0], Query(sentences[0]), 0.3 * Query(sentences[0])):
@@ -83,7 +86,11 @@ def test_one_sentence_asks_as_its_prediction_does(captioned, sentences, metric, 
 
 def test_several_terms_have_the_mean_length_of_their_predictions(captioned, sentences):
     captions, descriptors = captioned
-    search = TextImageSearch(index=ImageIndex("euclidean")).fit(descriptors, captions).add(descriptors)
+    search = (
+        TextImageSearch(index=ImageIndex("euclidean"), **RIDGE_ALONE)
+        .fit(descriptors, captions)
+        .add(descriptors)
+    )
     a, b = search.predict(sentences[:2]).astype(np.float64)
     vector = unit(3 * unit(a) - unit(b)) * (3 * np.linalg.norm(a) + np.linalg.norm(b)) / 4
     distances = np.linalg.norm(search.index_.descriptors_ - vector, axis=1)
@@ -121,7 +128,11 @@ def test_subtraction_pushes_down_what_it_names(search, sentences):
 @pytest.mark.parametrize("hubness", [None, "csls", "softmax"])
 def test_a_photograph_finds_itself_first(captioned, hubness):
     captions, descriptors = captioned
-    search = TextImageSearch(index=ImageIndex(hubness=hubness)).fit(descriptors, captions).add(descriptors)
+    search = (
+        TextImageSearch(index=ImageIndex(hubness=hubness), **RIDGE_ALONE)
+        .fit(descriptors, captions)
+        .add(descriptors)
+    )
     answers = search.query([Query.photograph(row) for row in descriptors], k=1)
     assert [hits[0].id for hits in answers] == list(range(300))
     assert_allclose([hits[0].score for hits in answers], 1, atol=1e-5)
@@ -129,7 +140,11 @@ def test_a_photograph_finds_itself_first(captioned, hubness):
 
 def test_hubness_correction_counts_by_the_share_of_sentences(captioned, sentences):
     captions, descriptors = captioned
-    search = TextImageSearch(index=ImageIndex(hubness="csls")).fit(descriptors, captions).add(descriptors)
+    search = (
+        TextImageSearch(index=ImageIndex(hubness="csls"), **RIDGE_ALONE)
+        .fit(descriptors, captions)
+        .add(descriptors)
+    )
     A, P = Query(sentences[0]), Query.photograph(descriptors[3])
     a, shown = unit(search.predict(sentences[:1])[0]), unit(search.transform(descriptors[3:4])[0])
     for query, vector, share in ((A, a, 1), (P, shown, 0), (P - 3 * A, shown - 3 * a, 0.75)):

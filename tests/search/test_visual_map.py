@@ -7,7 +7,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.linear_model import Ridge
 
-from txt2img import CaptionVectorizer, DescriptorWhitener, ImageFeaturizer, TextImageSearch
+from txt2img import (
+    CaptionVectorizer,
+    DescriptorWhitener,
+    ImageFeaturizer,
+    TextImageSearch,
+    TextToVisualRegressor,
+)
 from txt2img.search import Query
 
 
@@ -65,8 +71,8 @@ def test_rows_of_nan_stay(scene_files, tmp_path):
 
 def test_regressor_without_visual_map_changes_nothing(captioned):
     captions, descriptors = captioned
-    search = TextImageSearch().fit(descriptors, captions)
-    search.regressor_.visual_map_ = None
+    search = TextImageSearch(regressor=TextToVisualRegressor()).fit(descriptors, captions)
+    assert search.regressor_.visual_map_ is None
     assert_array_equal(search.transform(descriptors), search.whitener_.transform(descriptors))
 
 

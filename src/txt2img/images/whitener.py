@@ -10,6 +10,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -107,15 +108,18 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self.n_samples_seen_ = len(X)
-        if self.n_components is None or X.shape[1] <= WIDE or 4 * self.n_components > min(X.shape):
-            self.mean_, covariance = _moments(X)
-            self._set_axes(*_principal_axes(covariance, self.n_components, X.dtype), np.trace(covariance))
-            return self
-        self.mean_ = X.mean(axis=0, dtype=np.float64)
-        centred = X - self.mean_.astype(X.dtype)
-        _, singular, axes = randomized_svd(centred, self.n_components, n_iter=4, random_state=0)
-        total = np.einsum("ij,ij->", centred, centred, dtype=np.float64) / len(X)
-        self._set_axes(singular.astype(np.float64) ** 2 / len(X), axes.T, total)
+        self.mean_, centred = _centre(X)
+        total_variance = np.einsum("ij,ij->", centred, centred, dtype=np.float64) / len(X)
+        if X.shape[1] > WIDE and self.n_components is not None and 4 * self.n_components <= min(X.shape):
+            _, singular, axes = randomized_svd(centred, self.n_components, n_iter=4, random_state=0)
+            variances, axes = singular.astype(np.float64) ** 2 / len(X), axes.T
+        elif len(X) < X.shape[1]:
+            # The products of few photographs have the same eigenvalues as those of many numbers.
+            variances, own = _principal_axes(centred @ centred.T / len(X), self.n_components, X.dtype)
+            axes = normalize(centred.T @ own, axis=0)
+        else:
+            variances, axes = _principal_axes(_covariance(centred), self.n_components, X.dtype)
+        self._set_axes(variances, axes, total_variance)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -136,7 +140,8 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """
         first = not hasattr(self, "covariance_")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
-        mean, covariance = _moments(X)
+        mean, centred = _centre(X)
+        covariance = _covariance(centred)
         n_samples = len(X)
         if not first:
             n_samples += self.n_samples_seen_
@@ -198,8 +203,12 @@ def _principal_axes(covariance, n_components, dtype):
     return variances[::-1], axes[:, ::-1]
 
 
-def _moments(X):
-    """Mean and covariance in double precision; the product itself runs in the precision of X."""
+def _centre(X):
+    """Give the mean in double precision, and what is left without it in the precision of X."""
     mean = X.mean(axis=0, dtype=np.float64)
-    centred = X - mean.astype(X.dtype)
-    return mean, (centred.T @ centred).astype(np.float64) / len(X)
+    return mean, X - mean.astype(X.dtype)
+
+
+def _covariance(centred):
+    """Give the covariance in double precision; the product itself runs in that of the descriptors."""
+    return (centred.T @ centred).astype(np.float64) / len(centred)
