@@ -3,6 +3,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 
 from txt2img import TextToVisualRegressor
@@ -116,3 +117,9 @@ def test_visual_map_puts_spaces_side_by_side_and_checks_widths():
     ):
         VisualMap([matrix]).transform(DESCRIPTORS[:, :5])
     assert clone(VisualMap([matrix])).transform(DESCRIPTORS).shape == (30, 3)
+
+
+def test_names_of_the_columns_are_known_with_any_regressor():
+    fitted = MapEnsemble([("ours", TextToVisualRegressor()), ("theirs", Ridge())]).fit(X, Y)
+    assert len(fitted.get_feature_names_out()) == fitted.predict(X).shape[1] == 12
+    assert len(fitted.visual_map_.get_feature_names_out()) == 12

@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from scipy import linalg
 from sklearn.utils import check_consistent_length, check_random_state
 
-# Share of entries that are not zero above which a column of a sparse matrix is cheaper as an array.
-DENSE_COLUMN = 0.1
+from txt2img.mapping.blocks import split_columns
+
 # Captions up to which the errors on photographs left out are computed, not estimated.
 EXACT_CAPTIONS = 2000
 # Where they are estimated: mixtures of the outputs, and probes in each of two halves, at least.
@@ -305,22 +305,11 @@ class _KernelEquations:
 
 
 class _ColumnBlocks:
-    """A matrix split into its sparse columns and its nearly full ones, each in its faster form.
-
-    TF-IDF beside a sentence embedding is such a matrix.
-    """
+    """Products of a matrix split by `split_columns`."""
 
     def __init__(self, X):
         self.shape, self.dtype = X.shape, X.dtype
-        filled = np.ones(X.shape[1], bool)
-        if sp.issparse(X):
-            filled = np.bincount(X.indices, minlength=X.shape[1]) > DENSE_COLUMN * X.shape[0]
-        few, many = np.flatnonzero(~filled), np.flatnonzero(filled)
-        self.blocks = []
-        if few.size:
-            self.blocks.append((few, X[:, few] if many.size else X))
-        if many.size:
-            self.blocks.append((many, _dense(X[:, many]) if few.size else _dense(X)))
+        self.blocks = split_columns(X)
 
     def product(self, weights):
         return reduce(np.add, (block @ weights[columns] for columns, block in self.blocks))

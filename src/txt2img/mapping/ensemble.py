@@ -50,6 +50,8 @@ class MapEnsemble(
         Length of the predictions of each map.
     visual_map_ : VisualMap
         Brings descriptors into the spaces of the maps, side by side.
+    n_components_ : int
+        Width of the predictions.
     n_features_in_ : int
         Width of the text vectors.
 
@@ -128,7 +130,7 @@ class MapEnsemble(
         Raises
         ------
         ValueError
-            If there are no maps, two have the same name, or weights are negative or of another number.
+            If there are no maps, two have the same name, or weights are not positive or of another number.
         """
         if not self.estimators:
             raise ValueError("estimators is empty: pass at least one (name, estimator)")
@@ -148,7 +150,8 @@ class MapEnsemble(
             own = np.ones(len(visual.matrices)) if visual.lengths is None else np.array(visual.lengths)
             matrices += visual.matrices
             lengths += (length * own / np.linalg.norm(own)).tolist()
-        self.visual_map_ = VisualMap(matrices, lengths)
+        self.visual_map_ = VisualMap(matrices, lengths).fit(y[:1])
+        self.n_components_ = self.predict(X[:1]).shape[1]
         return self
 
     def predict(self, X):
@@ -203,7 +206,7 @@ class MapEnsemble(
 
     @property
     def _n_features_out(self):
-        return sum(estimator._n_features_out for estimator in self.estimators_)
+        return self.n_components_
 
     def _checked_weights(self):
         if self.weights is None:

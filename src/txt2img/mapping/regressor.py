@@ -41,8 +41,8 @@ class TextToVisualRegressor(
           from `loss` on are its own.
     alpha : float, array-like of float, or "auto", default=10.0
         Strength of ridge's penalty. Vectors of length 1, as all vectorizers here give them, make it
-        comparable between data sets. Of several the one is chosen that predicts left-out photographs
-        best, by generalised cross-validation; "auto" chooses among 0.1, 0.3, 1, ... 100.
+        comparable between data sets. Of several the one is chosen that errs least on photographs left
+        out one by one; "auto" chooses among 0.1, 0.3, 1, ... 100.
     loss : {"mse", "cosine", "infonce", "hinge"}, default="mse"
         What the network minimises: the mean squared error; one minus the cosine; the cross-entropy of
         finding the right photograph among those of the batch and the right caption among its captions;
@@ -117,8 +117,8 @@ class TextToVisualRegressor(
     spaces in the other direction; Dong et al., "Predicting Visual Features from Text for Image and Video
     Caption Retrieval", IEEE Transactions on Multimedia 20, 2018, in this one.
 
-    Golub, Heath and Wahba, "Generalized Cross-Validation as a Method for Choosing a Good Ridge
-    Parameter", Technometrics 21, 1979.
+    Allen, "The Relationship between Variable Selection and Data Augmentation and a Method for Prediction",
+    Technometrics 16, 1974, for errors on what is left out without fitting anew.
 
     Examples
     --------
@@ -374,7 +374,7 @@ class TextToVisualRegressor(
 
     def _set_network_weights(self, weights):
         self.coefs_, self.intercepts_, visual = weights
-        self.visual_map_ = None if visual is None else VisualMap([visual])
+        self.visual_map_ = None if visual is None else VisualMap([visual]).fit(np.zeros((1, len(visual))))
 
     def _set_aside(self, photograph, random_state):
         """Split captions into those learned from and those of photographs set aside."""

@@ -22,6 +22,11 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Length to which the rows of each part are brought, so that a cosine of what comes out is a mean
         of the cosines in each space, weighted by the squares. By default 1 each.
 
+    Attributes
+    ----------
+    n_features_in_ : int
+        Width of the descriptors, once `fit` has seen some.
+
     Examples
     --------
     >>> import numpy as np
@@ -50,6 +55,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             As it was.
         """
         self.transform(X)
+        self.n_features_in_ = np.shape(X)[1]
         return self
 
     def transform(self, X):
@@ -84,7 +90,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     @property
     def _n_features_out(self):
-        return sum(matrix.shape[1] for matrix in self.matrices)
+        return sum(self.n_features_in_ if matrix is None else matrix.shape[1] for matrix in self.matrices)
 
     def __sklearn_is_fitted__(self):
         return True

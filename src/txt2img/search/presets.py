@@ -95,6 +95,7 @@ def class_names_parts():
         "vectorizer": SentenceVectorizer(),
         "regressor": KernelRidge(kernel="rbf", gamma=5 / 3, alpha=0.1),
         "index": ImageIndex(hubness="csls"),
+        "calibration_share": None,
     }
 
 

@@ -35,8 +35,8 @@ class TextImageSearch(BaseEstimator):
     Parameters
     ----------
     featurizer : transformer, default=None
-        From photographs to descriptors; by default ``ImageFeaturizer()``. For several backbones side by
-        side take a ``FeatureUnion``.
+        From photographs to descriptors; by default an ``ImageFeaturizer`` that takes two layers of
+        ResNet-152. For several backbones side by side take a ``FeatureUnion``.
     whitener : transformer, "passthrough" or None, default=None
         From descriptors to the space that is searched; by default ``DescriptorWhitener()``.
     vectorizer : transformer, default=None
