@@ -20,7 +20,7 @@ from retrieval_quality import describe, load_train, with_uncaptioned
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import normalize
 
-from txt2img import CaptionVectorizer, DescriptorWhitener, ImageIndex, SentenceVectorizer, TextImageSearch
+from txt2img import DescriptorWhitener, ImageIndex, SentenceVectorizer, TextImageSearch
 from txt2img.datasets import load_captions_table
 from txt2img.evaluation import bootstrap_means
 from txt2img.exceptions import UnknownWordsWarning
@@ -31,7 +31,6 @@ PARTS = {
     "maximum": "pooling by the maximum beside the mean",
     "more backbones": "all backbones of the preset side by side",
     "whitening": "whitening halfway",
-    "pairs of words": "pairs of words as terms beside words",
     "meaning": "the embedding of the sentence beside the words",
     "contrastive": "a contrastive map beside ridge",
     "hubs": "correction of hubs by the inverted softmax",
@@ -127,9 +126,9 @@ def build(parts, seed, encoder):
     (ridge,) = (each for name, each in maps.estimators if name not in contrastive)
     for i, name in enumerate(contrastive):
         maps.set_params(**{f"{name}__random_state": 10 * seed + i})
-    vectorizer = words if "pairs of words" in parts else CaptionVectorizer()
+    vectorizer = words
     if "meaning" in parts:
-        vectorizer = FeatureUnion([("words", vectorizer), ("meaning", meaning.set_params(encoder=encoder))])
+        vectorizer = FeatureUnion([("words", words), ("meaning", meaning.set_params(encoder=encoder))])
     return TextImageSearch(
         whitener=best["whitener"] if "whitening" in parts else DescriptorWhitener(exponent=0),
         vectorizer=vectorizer,

@@ -11,22 +11,18 @@ from txt2img.search.index import ImageIndex
 
 
 def default_parts():
-    """TF-IDF of words and pairs of words; ridge and a contrastive map; cosine less hubs."""
+    """TF-IDF of words; ridge and a contrastive map, their scores averaged; cosine less hubs."""
     return {
         "featurizer": ImageFeaturizer(
             framing="whole", resolution=300, layers=("middle", "last"), pooling=("mean", "max")
         ),
         "whitener": DescriptorWhitener(),
-        "vectorizer": _words(),
+        "vectorizer": CaptionVectorizer(),
         "regressor": MapEnsemble(
             [("ridge", TextToVisualRegressor()), ("contrastive", _contrastive())], random_state=0
         ),
         "index": ImageIndex(hubness="softmax"),
     }
-
-
-def _words():
-    return CaptionVectorizer(ngram_range=(1, 2), max_features=8000)
 
 
 def _contrastive():
@@ -74,7 +70,7 @@ def best_parts():
                 for backbone, resolution in resolutions.items()
             ]
         ),
-        "vectorizer": FeatureUnion([("words", _words()), ("meaning", SentenceVectorizer())]),
+        "vectorizer": FeatureUnion([("words", CaptionVectorizer()), ("meaning", SentenceVectorizer())]),
     }
 
 

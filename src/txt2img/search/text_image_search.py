@@ -40,7 +40,7 @@ class TextImageSearch(BaseEstimator):
     whitener : transformer, "passthrough" or None, default=None
         From descriptors to the space that is searched; by default ``DescriptorWhitener()``.
     vectorizer : transformer, default=None
-        From sentences to vectors; by default ``CaptionVectorizer`` with words and pairs of words.
+        From sentences to vectors; by default ``CaptionVectorizer()``.
     regressor : regressor, default=None
         From vectors to descriptors; by default a ``MapEnsemble`` of ridge regression and a contrastive map.
     index : ImageIndex, default=None
@@ -51,7 +51,7 @@ class TextImageSearch(BaseEstimator):
     calibration_share : float or None, default=0.15
         Share of the captioned photographs, at most 1,000, that `fit` sets aside in a first training to find
         out how sure answers are; the second one learns from all. None saves that time, and hits then have
-        no probability; nor have they if that would be fewer than 20 photographs.
+        no probability; nor have they if fewer than 20 photographs would be set aside or left.
 
     Attributes
     ----------
@@ -109,9 +109,9 @@ class TextImageSearch(BaseEstimator):
         Parameters
         ----------
         name : {"default", "best", "cross_language", "recipe", "class_names"}
-            - ``"default"``: descriptors from two layers of ResNet-152, whitened halfway; TF-IDF of words and
-              pairs of words; the average of two maps, ridge regression and a contrastive one; cosine with
-              hubness correction. What ``TextImageSearch()`` is too.
+            - ``"default"``: descriptors from two layers of ResNet-152, whitened halfway; TF-IDF of all
+              words; the average of two maps, ridge regression and a contrastive one; cosine with hubness
+              correction. What ``TextImageSearch()`` is too.
             - ``"best"``: the default with three offline backbones side by side and an embedding of the
               sentence beside the words; needs the extra ``offline``.
             - ``"cross_language"``: the best without the words, for asking in other languages than those of
