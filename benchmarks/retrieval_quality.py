@@ -72,7 +72,7 @@ def choose_featurizers(featurizer, arguments):
     featurizers = [each for _, each in featurizer.transformer_list] if several else [featurizer]
     backbones = arguments.backbone or ([] if several else [BACKBONE])
     if backbones:
-        featurizers = [clone(featurizers[0]).set_params(backbone=each, resolution=None) for each in backbones]
+        featurizers = [clone(featurizers[0]).set_params(backbone=each) for each in backbones]
     given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
     return [each.set_params(**given, verbose=1) for each in featurizers]
 
