@@ -84,7 +84,10 @@ def train(captions):
     """Learn from captioned photographs."""
     captioned = load_captions(captions)
     print(f"Learning from {len(captioned)} captioned photographs")
-    search = TextImageSearch.from_preset("best", featurizer=ImageFeaturizer(BACKBONE, verbose=1))
+    rich = ImageFeaturizer(
+        BACKBONE, framing="whole", layers=("middle", "last"), pooling=("mean", "max"), verbose=1
+    )
+    search = TextImageSearch.from_preset("best", featurizer=rich)
     return search.fit(captioned.photos, captioned.captions)
 
 

@@ -212,3 +212,12 @@ def test_distances_make_probabilities_too(captioned):
     assert_allclose(
         probabilities(hits), softmax(-squared / recipe.calibrator_.temperature_), rtol=1e-3, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, "a"])
+def test_shares_that_are_none_are_refused_before_anything_is_learned(share):
+    captions, descriptors = make_captioned_descriptors(60, random_state=0)
+    search = TextImageSearch(calibration_share=share)
+    with pytest.raises(ValueError, match=r"calibration_share=.* must lie between 0 and 1"):
+        search.fit(descriptors, captions)
+    assert not hasattr(search, "regressor_")

@@ -1,7 +1,7 @@
 """What a search accepts as photographs, captions and numbers of answers."""
 
 import os
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
@@ -89,3 +89,13 @@ def check_k(k):
     """Say what is wrong with `k`, a number of answers."""
     if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
         raise ValueError(f"k={k!r} must be a whole number of at least 1")
+
+
+def check_share(calibration_share):
+    """Say what is wrong with `calibration_share`, a share of the photographs or None."""
+    if calibration_share is None:
+        return
+    if not isinstance(calibration_share, Real) or not 0 < calibration_share < 1:
+        raise ValueError(
+            f"calibration_share={calibration_share!r} must lie between 0 and 1, for example 0.15, or be None"
+        )

@@ -56,6 +56,7 @@ def recipe_parts():
             solver="network", hidden=2048, epochs=10, batch_size=1024, random_state=0
         ),
         "index": ImageIndex("euclidean"),
+        "calibration_share": None,
     }
 
 

@@ -16,6 +16,7 @@ from txt2img.search.inputs import (
     check_captions,
     check_descriptors,
     check_k,
+    check_share,
     flatten_captions,
     groups_for,
     map_descriptors,
@@ -200,8 +201,8 @@ class TextImageSearch(BaseEstimator):
         Raises
         ------
         ValueError
-            If there are no captions, their number is not that of the photographs, or descriptors that
-            were passed hold NaN.
+            If there are no captions, their number is not that of the photographs, descriptors that were
+            passed hold NaN, or `calibration_share` is not between 0 and 1.
         """
         photos = as_photographs(photos)
         captions = check_captions(captions, len(photos))
@@ -227,6 +228,7 @@ class TextImageSearch(BaseEstimator):
             sentences, targets[photograph], **groups_for(vectorizer, photograph)
         )
         calibrator = None
+        check_share(self.calibration_share)
         if self.calibration_share is not None:
             calibrator = calibrate(
                 parts["regressor"],
