@@ -140,7 +140,7 @@ def test_searches_describe_photographs_in_their_own_way_unless_told_otherwise(sc
     backbones = ["resnet18", "efficientnet_lite0", "resnet50"]
     options = [word for backbone in backbones for word in ("--backbone", backbone)]
     for each, backbone in zip(chosen(script, monkeypatch, "best", *options), backbones, strict=True):
-        assert each.get_params() == own[0].get_params() | {"backbone": backbone, "resolution": None}
+        assert each.get_params() == own[0].get_params() | {"backbone": backbone}
 
 
 def test_queries_in_another_language_search_the_same_photographs(benchmark, capsys):
