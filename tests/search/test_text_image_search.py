@@ -391,7 +391,7 @@ class TestClassNames:
         ({"captions": [["a"]] * 19}, "captions has 19 entries but there are 20 photographs"),
         ({"captions": "a sentence"}, "captions is one string: pass one list of sentences a photograph"),
         ({"captions": [[None]] * 20}, r"captions\[0\] is a NoneType \(None\), not a string: leave it out"),
-        ({"captions": [["un gato"], *[[]] * 19]}, "none of the 3 terms in captions is left with min_df=2"),
+        ({"captions": [["un gato"], *[[]] * 19]}, "none of the 2 terms in captions is left with min_df=2"),
     ],
 )
 def test_bad_captions_are_named_and_leave_the_fitted_search_as_it_was(search, captioned, arguments, message):
