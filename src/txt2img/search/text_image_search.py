@@ -111,8 +111,8 @@ class TextImageSearch(BaseEstimator):
             - ``"default"``: descriptors from two layers of ResNet-152, whitened halfway; TF-IDF of all
               words; the average of two maps, ridge regression and a contrastive one; cosine with hubness
               correction. What ``TextImageSearch()`` is too.
-            - ``"best"``: the default with three offline backbones side by side and an embedding of the
-              sentence beside the words; needs the extra ``offline``.
+            - ``"best"``: the default with three offline backbones side by side, an embedding of the
+              sentence beside the words and a second contrastive map; needs the extra ``offline``.
             - ``"cross_language"``: the best without the words, for asking in other languages than those of
               the captions.
             - ``"recipe"``: the recipe that this library started from and is measured against. ResNet-152
