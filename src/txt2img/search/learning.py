@@ -132,9 +132,11 @@ def calibrate(regressor, index, vectors, targets, photograph, *, share, bank_siz
     n_aside = min(round(share * len(captioned)), MOST_SET_ASIDE)
     if n_aside < FEWEST_SET_ASIDE or n_aside > len(captioned) - FEWEST_SET_ASIDE:
         return None
-    drawn = np.random.default_rng(0).permutation(captioned)
-    n_learned = max(ENOUGH_LEARNED, len(captioned) // 2)
-    aside, known = np.sort(drawn[:n_aside]), drawn[n_aside : n_aside + n_learned]
+    rng = np.random.default_rng(0)
+    aside = np.sort(rng.choice(captioned, n_aside, replace=False))
+    others = np.setdiff1d(captioned, aside)
+    n_learned = min(len(others), max(ENOUGH_LEARNED, len(captioned) // 2))
+    known = rng.choice(others, n_learned, replace=False)
     asked, told = np.isin(photograph, aside), np.isin(photograph, known)
     learned = fit_regressor(regressor, vectors[told], targets, photograph[told])
     bank = predict_bank(learned, vectors[told], bank_size)
