@@ -1,23 +1,18 @@
 """ImageFeaturizer: a photograph becomes a visual descriptor."""
 
-import math
 import os
 import warnings
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from numbers import Integral
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._progress import Progress
 from txt2img.exceptions import UnreadablePhotographError
 from txt2img.images.backbones import N_SQUARES, part_widths, resolve_backbone
-from txt2img.images.reading import read_photograph
+from txt2img.images.describing import describe_parts, described_batches
 
 
 class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -199,7 +194,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         else:
             backbone = resolve_backbone(self.backbone, self.weights, **options)
             blank = backbone.prepare(Image.new("RGB", (256, 256)))
-            self.part_widths_ = [part.shape[1] for part in self._parts(backbone, [blank])]
+            self.part_widths_ = [part.shape[1] for part in describe_parts(backbone, [blank], self.device)]
         self.n_features_out_ = sum(self.part_widths_)
         return self
 
@@ -230,15 +225,27 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         progress = Progress(len(photos), "photographs") if self.verbose else None
         descriptors = None
         self.failures_ = []
-        for rows, prepared in self._prepared_batches(backbone, photos):
-            readable = [row for row, pixels in zip(rows, prepared) if pixels is not None]
-            if readable:
-                found = self._describe(backbone, [pixels for pixels in prepared if pixels is not None])
+        for batch in described_batches(
+            backbone,
+            photos,
+            batch_size=self.batch_size,
+            device=self.device,
+            max_pixels=self.max_pixels,
+            normalized=self.normalize,
+        ):
+            if batch.failures and self.on_error == "raise":
+                row, error = batch.failures[0]
+                raise UnreadablePhotographError(
+                    f'photos[{row}] cannot be read: {error}. Leave it out, or pass on_error="warn" to '
+                    "go on without it"
+                ) from error
+            self.failures_ += [(row, str(error)) for row, error in batch.failures]
+            if batch.rows:
                 if descriptors is None:
-                    descriptors = np.full((len(photos), found.shape[1]), np.nan, np.float32)
-                descriptors[readable] = found
+                    descriptors = np.full((len(photos), batch.descriptors.shape[1]), np.nan, np.float32)
+                descriptors[batch.rows] = batch.descriptors
             if progress:
-                progress.show(rows[-1] + 1)
+                progress.show(batch.stop)
         if descriptors is None:
             raise UnreadablePhotographError(
                 f"none of the {len(photos)} photographs can be read. The first: {self.failures_[0][1]}"
@@ -287,59 +294,6 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "framing": _as_names("framing", self.framing, N_SQUARES),
             "mirrored": self.mirrored,
         }
-
-    def _prepared_batches(self, backbone, photos):
-        """Yield (rows, prepared pictures) batch by batch, decoded in threads two batches ahead.
-
-        Photographs that cannot be read have None in their place if they do not raise.
-        """
-        size = max(1, self.batch_size // backbone.n_views)
-        batches = (range(start, min(start + size, len(photos))) for start in range(0, len(photos), size))
-        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-            ahead = deque()
-            try:
-                for rows in batches:
-                    ahead.append((rows, [pool.submit(self._prepare, backbone, photos[row]) for row in rows]))
-                    if len(ahead) > 2:
-                        yield self._finished(*ahead.popleft())
-                while ahead:
-                    yield self._finished(*ahead.popleft())
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _prepare(self, backbone, photograph):
-        return backbone.prepare(read_photograph(photograph, max_pixels=self.max_pixels))
-
-    def _finished(self, rows, futures):
-        prepared = []
-        for row, future in zip(rows, futures):
-            try:
-                prepared.append(future.result())
-            except UnreadablePhotographError as error:
-                if self.on_error == "raise":
-                    raise UnreadablePhotographError(
-                        f'photos[{row}] cannot be read: {error}. Leave it out, or pass on_error="warn" to '
-                        "go on without it"
-                    ) from error
-                self.failures_.append((row, str(error)))
-                prepared.append(None)
-        return rows, prepared
-
-    def _describe(self, backbone, prepared):
-        parts = self._parts(backbone, prepared)
-        if self.normalize:
-            parts = [normalize(part, copy=False) / math.sqrt(len(parts)) for part in parts]
-        return np.hstack(parts)
-
-    def _parts(self, backbone, prepared):
-        parts = backbone.describe(prepared, self.device)
-        for found in parts:
-            if found.ndim != 2 or len(found) != len(prepared):
-                raise ValueError(
-                    f"backbone gave an array of shape {found.shape} for {len(prepared)} photographs: "
-                    f"it must give one row a photograph, shape ({len(prepared)}, n_features)"
-                )
-        return parts
 
     @property
     def _n_features_out(self):
