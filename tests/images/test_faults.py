@@ -1,4 +1,4 @@
-"""Damaged files: whatever is in them, each is read rightly or reported, soon, and its neighbours stay in place."""
+"""Damaged files: each is read rightly or reported, soon, and its neighbours stay in place."""
 
 import io
 import time
@@ -126,7 +126,7 @@ def test_damaged_files_are_read_rightly_or_refused_soon(n_files):
 
 
 def test_damaged_files_leave_their_neighbours_in_place(tmp_path):
-    paths, damaged = [], []
+    paths = []
     for i, content in enumerate(damaged_files(120, seed=1)):
         paths += [tmp_path / f"{i}_damaged.jpg", tmp_path / f"{i}_good.png"]
         paths[-2].write_bytes(content)

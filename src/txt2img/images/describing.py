@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from txt2img.exceptions import UnreadablePhotographError
-from txt2img.images.reading import read_photograph
+from txt2img.images.reading import decode_photograph
 
 _BATCHES_AHEAD = 2
 
@@ -27,7 +27,7 @@ class DescribedBatch:
     descriptors : ndarray of shape (len(rows), n_features), dtype float32, or None
         One for each of `rows`; None if there is none.
     failures : list of (int, UnreadablePhotographError)
-        Where those that could not be read stand, and why.
+        Where those that could not be read stand, and the reason.
     stop : int
         Number of photographs that have been gone through, this batch included.
     """
@@ -90,7 +90,7 @@ def _prepared_batches(backbone, photos, batch_size, max_pixels):
     """Yield (rows, pictures, failures, stop) batch by batch, decoded in threads some batches ahead."""
 
     def prepare(photograph):
-        return backbone.prepare(read_photograph(photograph, max_pixels=max_pixels))
+        return backbone.prepare(decode_photograph(photograph, max_pixels=max_pixels))
 
     numbered = enumerate(photos)
     size = max(1, batch_size // backbone.n_views)

@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from contextlib import closing
+from functools import partial
 from itertools import product
 from numbers import Integral
 
@@ -13,6 +15,11 @@ from txt2img._progress import Progress
 from txt2img.exceptions import UnreadablePhotographError
 from txt2img.images.backbones import N_SQUARES, part_widths, resolve_backbone
 from txt2img.images.describing import describe_parts, described_batches
+from txt2img.images.output import FileOutput, MemoryOutput
+from txt2img.images.reading import FailedPhotograph, describe_source, name_source, quiet_pillow
+from txt2img.images.recalling import recalled_batches
+from txt2img.images.settings import describe_settings
+from txt2img.images.store import DescriptorStore
 
 
 class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -66,8 +73,17 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     on_error : {"raise", "warn"}, default="raise"
         What to do with a photograph that cannot be read: raise an error, or warn, leave a row of NaN in
         its place and go on, so that row i of the output always belongs to photograph i.
+    cache : str or path-like, default=None
+        Folder of a :class:`~txt2img.images.DescriptorStore`, in which descriptors are kept batch by batch.
+        A photograph whose content was described before in the same way is not described again, whatever
+        its name, so that work that was interrupted or killed goes on where it was. A callable as backbone
+        needs an attribute ``cache_key``, a string that changes with what it computes.
     verbose : int, default=0
-        If positive, progress with rate and time left is printed to standard error.
+        If positive, progress with rate and time left is printed to standard error: one line written over
+        in a terminal or notebook, else a line every half minute.
+    callback : callable, default=None
+        Called at most twice a second, and at the end, as ``callback(n_done, n_photos, rate, seconds_left)``,
+        where `rate` is in photographs a second.
 
     Attributes
     ----------
@@ -75,8 +91,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Width of the descriptors.
     part_widths_ : list of int
         Width of each part of the descriptors: all ways of pooling the first layer, then the second, ...
-    failures_ : list of (int, str)
-        Row and message of each photograph that the last call of `transform` could not read.
+    failures_ : list of FailedPhotograph
+        ``row``, ``path`` and ``reason`` of each photograph that the last call of `transform` could not
+        read; ``pandas.DataFrame(failures_)`` makes a table of it.
 
     See Also
     --------
@@ -125,7 +142,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "device": [str],
         "max_pixels": [Interval(Integral, 1, None, closed="left")],
         "on_error": [StrOptions({"raise", "warn"})],
+        "cache": [str, os.PathLike, None],
         "verbose": ["verbose"],
+        "callback": [callable, None],
     }
 
     def __init__(
@@ -143,7 +162,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device="auto",
         max_pixels=200_000_000,
         on_error="raise",
+        cache=None,
         verbose=0,
+        callback=None,
     ):
         self.backbone = backbone
         self.weights = weights
@@ -157,7 +178,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.device = device
         self.max_pixels = max_pixels
         self.on_error = on_error
+        self.cache = cache
         self.verbose = verbose
+        self.callback = callback
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, photos, y=None):
@@ -198,7 +221,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_features_out_ = sum(self.part_widths_)
         return self
 
-    def transform(self, photos):
+    def transform(self, photos, out=None):
         """Describe photographs.
 
         Parameters
@@ -206,54 +229,50 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         photos : sequence of str, path-like, bytes, PIL.Image.Image or ndarray of uint8
             Paths, contents of files, or pictures; arrays have the shape (height, width),
             (height, width, 3) or (height, width, 4).
+        out : str or path-like, default=None
+            A ``.npy`` file to write the descriptors to, so that any number of photographs takes no more
+            memory than a few. It gets its name when it is complete.
 
         Returns
         -------
         descriptors : ndarray of shape (n_photos, n_features), dtype float32
-            Row i belongs to ``photos[i]``.
+            Row i belongs to ``photos[i]``. With `out`, a read-only memory map of the file.
 
         Raises
         ------
         UnreadablePhotographError
-            If a photograph cannot be read and ``on_error="raise"``.
+            If a photograph cannot be read and ``on_error="raise"``; or if none can, and the width of the
+            descriptors is not known from `fit`.
+        SavedFileError
+            If the store in `cache` is damaged or of a newer format.
         WeightsUnavailableError
             If the weights of the backbone are neither here nor can be downloaded.
         """
         self._validate_params()
         photos = _check_photographs(photos)
         backbone = resolve_backbone(self.backbone, self.weights, **self._backbone_options())
-        progress = Progress(len(photos), "photographs") if self.verbose else None
-        descriptors = None
-        self.failures_ = []
-        for batch in described_batches(
-            backbone,
-            photos,
-            batch_size=self.batch_size,
-            device=self.device,
-            max_pixels=self.max_pixels,
-            normalized=self.normalize,
-        ):
-            if batch.failures and self.on_error == "raise":
-                row, error = batch.failures[0]
-                raise UnreadablePhotographError(
-                    f'photos[{row}] cannot be read: {error}. Leave it out, or pass on_error="warn" to '
-                    "go on without it"
-                ) from error
-            self.failures_ += [(row, str(error)) for row, error in batch.failures]
-            if batch.rows:
-                if descriptors is None:
-                    descriptors = np.full((len(photos), batch.descriptors.shape[1]), np.nan, np.float32)
-                descriptors[batch.rows] = batch.descriptors
-            if progress:
+        progress = Progress(len(photos), "photographs", verbose=self.verbose, callback=self.callback)
+        failures = []
+        gathered = MemoryOutput(len(photos)) if out is None else FileOutput(len(photos), out)
+        batches = self._described_batches(backbone, photos)
+        with gathered, closing(batches), quiet_pillow():
+            for batch in batches:
+                failures += self._failed(photos, batch.failures)
+                if batch.rows:
+                    gathered.write(batch.rows, batch.descriptors)
                 progress.show(batch.stop)
-        if descriptors is None:
-            raise UnreadablePhotographError(
-                f"none of the {len(photos)} photographs can be read. The first: {self.failures_[0][1]}"
-            )
-        if self.failures_:
+            self.failures_ = sorted(failures)
+            if len(failures) == len(photos):
+                if not hasattr(self, "n_features_out_"):
+                    raise UnreadablePhotographError(
+                        f"none of the {len(photos)} photographs can be read. {self._first_failure()}"
+                    )
+                gathered.write([0], np.full((1, self.n_features_out_), np.nan))
+            descriptors = gathered.finish()
+        if failures:
             warnings.warn(
-                f"{len(self.failures_)} of {len(photos)} photographs cannot be read; their rows are NaN, and "
-                f"failures_ lists them all. The first: {self.failures_[0][1]}",
+                f"{len(failures)} of {len(photos)} photographs cannot be read; their rows are NaN, and "
+                f"failures_ lists them all. {self._first_failure()}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -285,6 +304,35 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ],
             dtype=object,
         )
+
+    def _described_batches(self, backbone, photos):
+        describe = partial(
+            described_batches,
+            backbone,
+            batch_size=self.batch_size,
+            device=self.device,
+            max_pixels=self.max_pixels,
+            normalized=self.normalize,
+        )
+        if self.cache is None:
+            yield from describe(photos)
+            return
+        settings = describe_settings(backbone, self.normalize)
+        with DescriptorStore(self.cache) as store:
+            settings = store.open_settings(settings)
+            yield from recalled_batches(store, settings, photos, describe, max_pixels=self.max_pixels)
+
+    def _failed(self, photos, failures):
+        if failures and self.on_error == "raise":
+            row, error = failures[0]
+            raise UnreadablePhotographError(
+                f"photos[{row}] cannot be read: {describe_source(photos[row])}: {error}. Leave it out, or "
+                'pass on_error="warn" to go on without it'
+            ) from error
+        return [FailedPhotograph(row, name_source(photos[row]), str(error)) for row, error in failures]
+
+    def _first_failure(self):
+        return f"The first: {self.failures_[0].path!r}: {self.failures_[0].reason}"
 
     def _backbone_options(self):
         return {

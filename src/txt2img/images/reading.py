@@ -1,11 +1,13 @@
 """From a path, bytes, an array or a PIL image to an upright RGB photograph."""
 
+import hashlib
 import io
 import os
 import stat
 import warnings
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +22,37 @@ PHOTOGRAPH_SUFFIXES = frozenset(
 )
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
+
+
+class FailedPhotograph(NamedTuple):
+    """A photograph that could not be read.
+
+    Parameters
+    ----------
+    row : int
+        Where it stands among the photographs.
+    path : str
+        Its path, or kind and size if it is no file.
+    reason : str
+        What is wrong with it.
+
+    Examples
+    --------
+    >>> from txt2img.images import FailedPhotograph
+    >>> FailedPhotograph(3, "photos/0004.jpg", "the file is empty").reason
+    'the file is empty'
+    """
+
+    row: int
+    path: str
+    reason: str
+
+
+class KnownPhotograph(NamedTuple):
+    """A photograph and the SHA-256 sum that its content has if it is a file; None if that is not known."""
+
+    photograph: object
+    digest: bytes | None
 
 
 def list_photographs(folder, *, recursive=True):
@@ -133,6 +166,7 @@ def decode_photograph(photograph, *, max_pixels):
     """Do what `read_photograph` does, with an error that tells the reason only, and Pillow's warnings."""
     from PIL import Image
 
+    photograph, digest = photograph if isinstance(photograph, KnownPhotograph) else (photograph, None)
     try:
         if isinstance(photograph, Image.Image):
             image = photograph
@@ -141,7 +175,10 @@ def decode_photograph(photograph, *, max_pixels):
         elif isinstance(photograph, bytes | bytearray | memoryview):
             image = _open(bytes(photograph))
         elif isinstance(photograph, str | os.PathLike):
-            image = _open(read_file(photograph, max_pixels=max_pixels))
+            content = read_file(photograph, max_pixels=max_pixels)
+            if digest is not None and hashlib.sha256(content).digest() != digest:
+                raise ValueError("it was changed while it was being read")
+            image = _open(content)
         else:
             raise TypeError("it is not a path, bytes, a PIL image or an array of uint8")
         is_ours = image is not photograph
@@ -170,15 +207,21 @@ def read_file(path, *, max_pixels):
         return stream.read()
 
 
-def describe_source(photograph):
-    """Name a photograph in a message: its path, or its kind and size."""
+def name_source(photograph):
+    """Name a photograph: its path, or its kind and size."""
     if isinstance(photograph, str | os.PathLike):
-        return repr(os.fspath(photograph))
+        return os.fspath(photograph)
     if isinstance(photograph, bytes | bytearray | memoryview):
         return f"<{len(photograph)} bytes>"
     if isinstance(photograph, np.ndarray):
         return f"<array of shape {photograph.shape}, dtype {photograph.dtype}>"
     return f"<{type(photograph).__name__}>"
+
+
+def describe_source(photograph):
+    """Name a photograph in a message."""
+    name = name_source(photograph)
+    return repr(name) if isinstance(photograph, str | os.PathLike) else name
 
 
 @contextmanager
