@@ -74,7 +74,8 @@ def _round(store, settings, photos, rows, describe, max_pixels):
             described = [asked[i] for i in batch.rows]
             failures = [(*asked[i], error) for i, error in batch.failures]
             errors.update({digest: error for _, digest, error in failures})
-            store.add(settings, [digest for _, digest in described], batch.descriptors)
+            found = zip(described, [] if batch.descriptors is None else batch.descriptors)
+            store.add(settings, {digest: each for (_, digest), each in found if digest is not None})
             yield DescribedBatch(
                 [row for row, _ in described],
                 batch.descriptors,

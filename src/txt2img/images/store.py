@@ -259,23 +259,24 @@ class DescriptorStore:
                 )
         return found
 
-    def add(self, settings, photographs, descriptors):
+    def add(self, settings, descriptors):
         """Keep descriptors: when this returns, all of them are on the disk.
 
         Parameters
         ----------
         settings : tuple
             From `open_settings`.
-        photographs : list of bytes
-            SHA-256 sums of their contents.
-        descriptors : ndarray of shape (len(photographs), n_features), dtype float32
-            Row i belongs to ``photographs[i]``.
+        descriptors : dict of bytes to ndarray of shape (n_features,), dtype float32
+            By photograph, the SHA-256 sum of its content.
         """
         now = time.time()
-        contents = [np.ascontiguousarray(descriptor, "<f4").tobytes() for descriptor in descriptors]
+        contents = {
+            photograph: np.asarray(descriptor, "<f4").tobytes()
+            for photograph, descriptor in descriptors.items()
+        }
         rows = [
             (settings[0], photograph, content, _checksum(settings, photograph, content), now)
-            for photograph, content in zip(photographs, contents)
+            for photograph, content in contents.items()
         ]
         with self._writing():
             self._database.executemany("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", rows)
