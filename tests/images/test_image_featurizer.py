@@ -135,3 +135,10 @@ def test_progress_is_silent_unless_asked_for(photograph_files, capsys):
     assert capsys.readouterr().err == ""
     ImageFeaturizer(mean_colour, verbose=1).transform(photograph_files)
     assert "6/6 photographs" in capsys.readouterr().err
+
+
+def test_callback_hears_of_the_end(photograph_files, capsys):
+    states = []
+    ImageFeaturizer(mean_colour, callback=lambda *state: states.append(state)).transform(photograph_files)
+    assert states[-1][:2] == (6, 6)
+    assert capsys.readouterr().err == ""
