@@ -153,6 +153,8 @@ class _Writer:
     def encode(self, value, name):
         if value is None or isinstance(value, bool | int | float | str):
             return value
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         if isinstance(value, np.generic):
             return self.encode(value.item(), name)
         if isinstance(value, np.ndarray):

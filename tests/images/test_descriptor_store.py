@@ -23,6 +23,7 @@ from txt2img import ImageFeaturizer
 from txt2img.exceptions import SavedFileError, UnreadablePhotographError
 from txt2img.images import DescriptorStore, describing, recalling
 from txt2img.images.store import FILE
+from txt2img.persistence import load, save
 
 
 class Counting:
@@ -423,3 +424,9 @@ def test_two_processes_at_once(tmp_path):
     np.testing.assert_array_equal(one, other)
     with DescriptorStore(tmp_path / "store") as store:
         assert len(store) == 200
+
+
+def test_a_saved_featurizer_keeps_its_store(folder, tmp_path, photograph_files):
+    featurizer = ImageFeaturizer("efficientnet_lite0", cache=folder).fit(photograph_files)
+    save(featurizer, tmp_path / "saved")
+    assert load(tmp_path / "saved").cache == str(folder)
