@@ -138,6 +138,7 @@ class DescriptorStore:
             Computed more than so many days ago.
         missing : bool, default=False
             Whose photograph was a file and is none now: all files that held it are gone, or hold another.
+            Mount first what photographs lie on.
 
         Returns
         -------
