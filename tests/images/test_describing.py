@@ -7,7 +7,7 @@ from conftest import mean_colour
 from txt2img.images.backbones import CallableBackbone
 from txt2img.images.describing import described_batches
 
-OPTIONS = {"device": "cpu", "max_pixels": 10**6, "normalized": False}
+OPTIONS = {"device": "cpu", "precision": "float32", "max_pixels": 10**6, "normalized": False}
 
 
 def photographs(n, read=None):

@@ -1,9 +1,11 @@
-"""Photographs are decoded in threads while the network describes those before them."""
+"""Photographs are decoded and described batch by batch, at the speed of the machine."""
 
 import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import joblib
@@ -38,19 +40,24 @@ class DescribedBatch:
     stop: int
 
 
-def described_batches(backbone, photos, *, batch_size, device, max_pixels, normalized):
+def described_batches(backbone, photos, *, batch_size, device, precision, max_pixels, normalized):
     """Describe photographs batch by batch, in order.
+
+    On the processor every core takes one photograph after another from its file to its descriptor, so that
+    decoding and network share the cores as the work comes, no core waits for another, and a descriptor is
+    the same to the last bit whatever the batch. Elsewhere photographs are decoded in threads while the
+    device describes the batch before.
 
     A few batches are in memory at a time, however many photographs there are. What a caller has not asked
     for is not computed: a generator that is closed stops reading.
 
     Parameters
     ----------
-    backbone : Backbone or CallableBackbone
-        Prepares pictures in threads and describes them in the thread of the caller.
+    backbone : Backbone, OnnxBackbone or CallableBackbone
+        Prepares and describes pictures.
     photos : iterable of photographs
         As in `ImageFeaturizer`; may be a generator.
-    batch_size, device, max_pixels
+    batch_size, device, precision, max_pixels
         As in `ImageFeaturizer`.
     normalized : bool
         Whether descriptors are brought to length 1, as in `ImageFeaturizer`.
@@ -60,16 +67,26 @@ def described_batches(backbone, photos, *, batch_size, device, max_pixels, norma
     DescribedBatch
         Every photograph is in one of them, described or failed.
     """
-    for rows, pictures, failures, stop in _prepared_batches(backbone, photos, batch_size, max_pixels):
+    describe = partial(describe_parts, backbone, device=device, precision=precision)
+    is_alone = backbone.describes_alone(device)
+
+    def work(photograph):
+        image = decode_photograph(photograph, max_pixels=max_pixels, min_side=backbone.min_side)
+        picture = backbone.prepare(image)
+        return describe([picture]) if is_alone else picture
+
+    size = max(1, batch_size // backbone.n_views)
+    for rows, found, failures, stop in _worked_batches(work, photos, size, is_alone):
         descriptors = None
         if rows:
-            descriptors = join_parts(describe_parts(backbone, pictures, device), normalized)
+            parts = [np.concatenate(part) for part in zip(*found)] if is_alone else describe(found)
+            descriptors = join_parts(parts, normalized)
         yield DescribedBatch(rows, descriptors, failures, stop)
 
 
-def describe_parts(backbone, pictures, device):
+def describe_parts(backbone, pictures, device, precision="auto"):
     """Describe prepared pictures, and check that each part has a row for each of them."""
-    parts = backbone.describe(pictures, device)
+    parts = backbone.describe(pictures, device, precision)
     for found in parts:
         if found.ndim != 2 or len(found) != len(pictures):
             raise ValueError(
@@ -86,18 +103,13 @@ def join_parts(parts, normalized):
     return np.hstack(parts)
 
 
-def _prepared_batches(backbone, photos, batch_size, max_pixels):
-    """Yield (rows, pictures, failures, stop) batch by batch, decoded in threads some batches ahead."""
-
-    def prepare(photograph):
-        return backbone.prepare(decode_photograph(photograph, max_pixels=max_pixels))
-
+def _worked_batches(work, photos, size, is_alone):
+    """Yield (rows, results, failures, stop) batch by batch, worked on in threads some batches ahead."""
     numbered = enumerate(photos)
-    size = max(1, batch_size // backbone.n_views)
     ahead = deque()
-    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+    with _threads(is_alone) as pool:
         try:
-            while batch := [(row, pool.submit(prepare, photo)) for row, photo in islice(numbered, size)]:
+            while batch := [(row, pool.submit(work, photo)) for row, photo in islice(numbered, size)]:
                 ahead.append(batch)
                 if len(ahead) > _BATCHES_AHEAD:
                     yield _finished(ahead.popleft())
@@ -107,12 +119,29 @@ def _prepared_batches(backbone, photos, batch_size, max_pixels):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+@contextmanager
+def _threads(is_alone):
+    """Give a thread for each core; those in which a network runs have one core each for it."""
+    if not is_alone:
+        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            yield pool
+        return
+    import torch
+
+    n_threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(n_threads)  # it also sets what threads to come begin with
+
+
 def _finished(batch):
-    rows, pictures, failures = [], [], []
+    rows, found, failures = [], [], []
     for row, future in batch:
         try:
-            pictures.append(future.result())
+            found.append(future.result())
             rows.append(row)
         except UnreadablePhotographError as error:
             failures.append((row, error))
-    return rows, pictures, failures, batch[-1][0] + 1
+    return rows, found, failures, batch[-1][0] + 1

@@ -13,9 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._progress import Progress
 from txt2img.exceptions import UnreadablePhotographError
-from txt2img.images.backbones import N_SQUARES, part_widths, resolve_backbone
+from txt2img.images.backbones import part_widths, resolve_backbone
 from txt2img.images.describing import describe_parts, described_batches
+from txt2img.images.devices import PRECISIONS, choose_device, choose_precision
 from txt2img.images.output import FileOutput, MemoryOutput
+from txt2img.images.preprocessing import N_SQUARES
 from txt2img.images.reading import FailedPhotograph, describe_source, name_source, quiet_pillow
 from txt2img.images.recalling import recalled_batches
 from txt2img.images.settings import describe_settings
@@ -64,10 +66,15 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Whether to bring every descriptor to Euclidean length 1; of several parts side by side (layers and
         ways of pooling) each is brought to the same length first.
     batch_size : int, default=32
-        Pictures in one pass of the network; a photograph that it sees in several squares counts for as
-        many.
+        Pictures in one pass of the network on a GPU, and in one pass of a callable; a photograph that the
+        network sees in several squares counts for as many. A GPU without memory for so many takes halves.
+        On the processor each core describes one photograph at a time, and this is how many are handed over
+        at once.
     device : str, default="auto"
         Torch device. ``"auto"`` takes CUDA, then MPS, then the processor, whichever is there first.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Type of the numbers inside the network. ``"auto"`` takes bfloat16 where the processor or the GPU has
+        instructions for it, float16 on other GPUs, else float32. Descriptors are float32 all the same.
     max_pixels : int, default=200_000_000
         Photographs with more pixels are refused unread, as a file of a few bytes may claim to be huge.
     on_error : {"raise", "warn"}, default="raise"
@@ -140,6 +147,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "normalize": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
+        "precision": [StrOptions(set(PRECISIONS))],
         "max_pixels": [Interval(Integral, 1, None, closed="left")],
         "on_error": [StrOptions({"raise", "warn"})],
         "cache": [str, os.PathLike, None],
@@ -160,6 +168,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         normalize=True,
         batch_size=32,
         device="auto",
+        precision="auto",
         max_pixels=200_000_000,
         on_error="raise",
         cache=None,
@@ -176,6 +185,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.normalize = normalize
         self.batch_size = batch_size
         self.device = device
+        self.precision = precision
         self.max_pixels = max_pixels
         self.on_error = on_error
         self.cache = cache
@@ -311,13 +321,15 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             backbone,
             batch_size=self.batch_size,
             device=self.device,
+            precision=self.precision,
             max_pixels=self.max_pixels,
             normalized=self.normalize,
         )
         if self.cache is None:
             yield from describe(photos)
             return
-        settings = describe_settings(backbone, self.normalize)
+        precision = choose_precision(self.precision, choose_device(self.device))
+        settings = describe_settings(backbone, precision, self.normalize)
         with DescriptorStore(self.cache) as store:
             settings = store.open_settings(settings)
             yield from recalled_batches(store, settings, photos, describe, max_pixels=self.max_pixels)

@@ -162,8 +162,12 @@ def read_photograph(photograph, *, max_pixels):
             raise UnreadablePhotographError(f"{describe_source(photograph)}: {error}") from error
 
 
-def decode_photograph(photograph, *, max_pixels):
-    """Do what `read_photograph` does, with an error that tells the reason only, and Pillow's warnings."""
+def decode_photograph(photograph, *, max_pixels, min_side=None):
+    """Do what `read_photograph` does, with an error that tells the reason only, and Pillow's warnings.
+
+    A JPEG whose sides are a multiple of `min_side` is decoded at 1/2, 1/4 or 1/8 of its size, no smaller than
+    that, which is a good deal quicker.
+    """
     from PIL import Image
 
     photograph, digest = photograph if isinstance(photograph, KnownPhotograph) else (photograph, None)
@@ -187,6 +191,8 @@ def decode_photograph(photograph, *, max_pixels):
                 raise ValueError(
                     f"its {image.width} x {image.height} pixels are more than max_pixels={max_pixels}"
                 )
+            if min_side is not None and is_ours and image.format in ("JPEG", "MPO"):
+                image.draft(None, (min_side, min_side))
             image.load()
             return _as_rgb(_upright(image, in_place=is_ours))
     except Exception as error:  # a decoder may raise almost anything on a damaged file

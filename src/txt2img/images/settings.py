@@ -8,13 +8,15 @@ from txt2img.images.backbones import CallableBackbone
 _VERSION = 1  # of reading, preparing and describing: to be raised with any change of the descriptors
 
 
-def describe_settings(backbone, normalized):
+def describe_settings(backbone, precision, normalized):
     """Describe how descriptors are computed.
 
     Parameters
     ----------
     backbone : Backbone or CallableBackbone
         The network, its preprocessing and what is read from it.
+    precision : {"float32", "bfloat16", "float16"}
+        Type of the numbers inside the network.
     normalized : bool
         Whether descriptors are brought to length 1.
 
@@ -40,6 +42,7 @@ def describe_settings(backbone, normalized):
         return settings | {"backbone": name}
     return settings | {
         "backbone": backbone.name,
+        "precision": precision,
         "weights": sum_of_weights(backbone.network),
         "preprocessing": asdict(backbone.preprocessing),
         "layers": list(backbone.layers),
