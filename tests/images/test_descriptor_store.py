@@ -430,3 +430,13 @@ def test_a_saved_featurizer_keeps_its_store(folder, tmp_path, photograph_files):
     featurizer = ImageFeaturizer("efficientnet_lite0", cache=folder).fit(photograph_files)
     save(featurizer, tmp_path / "saved")
     assert load(tmp_path / "saved").cache == str(folder)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_work_in_pieces_is_the_same_to_the_bit(folder, scene_files, batch_size):
+    paths = scene_files[0][:30]
+    undisturbed = ImageFeaturizer("efficientnet_lite0").transform(paths)
+    featurizer = ImageFeaturizer("efficientnet_lite0", batch_size=batch_size, cache=folder)
+    for some in (paths[11:13], paths[::-3], paths[5:20]):
+        featurizer.transform(some)
+    assert featurizer.transform(paths).tobytes() == undisturbed.tobytes()
