@@ -14,6 +14,7 @@ from txt2img._optional import import_optional
 from txt2img.exceptions import UnknownBackboneError, WeightsUnavailableError
 from txt2img.images.devices import choose_device, choose_precision
 from txt2img.images.preprocessing import Preprocessing
+from txt2img.images.timm_backbones import PREFIX, build_timm
 
 OFFLINE_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _LITE_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
@@ -160,6 +161,10 @@ def resolve_backbone(backbone, weights, *, layers, pooling, resolution, framing,
     else:
         _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored)
         return CallableBackbone(backbone)
+    if layers != ("last",) and str(backbone).endswith(".onnx"):
+        raise ValueError(
+            f"layers={layers!r}: of an ONNX file, such as {backbone!r}, only its output is known"
+        )
     preprocessing = loaded.preprocessing if resolution is None else loaded.preprocessing.at(resolution)
     preprocessing = replace(preprocessing, framing=framing, mirrored=mirrored)
     return replace(loaded, preprocessing=preprocessing, layers=layers, pooling=pooling)
@@ -206,7 +211,7 @@ def load_backbone(name, weights="DEFAULT"):
     Parameters
     ----------
     name : str
-        One of :func:`list_backbones`.
+        One of :func:`list_backbones`, ``"timm:NAME"``, or the path of an ONNX file.
     weights : str, default="DEFAULT"
         For torchvision's networks the name of the weights, such as ``"IMAGENET1K_V1"``.
 
@@ -222,7 +227,7 @@ def load_backbone(name, weights="DEFAULT"):
     WeightsUnavailableError
         If the weights are not on this machine and cannot be downloaded.
     MissingExtraError
-        If the name is an offline name and the extra ``offline`` is not installed.
+        If the extra that brings the backbone is not installed: ``offline``, ``timm`` or ``onnx``.
 
     Examples
     --------
@@ -231,11 +236,17 @@ def load_backbone(name, weights="DEFAULT"):
     1280
     """
     check_backbone_name(name)
+    if name.endswith(".onnx"):
+        from txt2img.images.onnx_backbone import load_onnx
+
+        return load_onnx(name)
     return _load_backbone(name, weights)
 
 
 def check_backbone_name(name):
     """Raise `UnknownBackboneError`, with the names that come nearest, if no backbone goes by `name`."""
+    if name.startswith(PREFIX) or name.endswith(".onnx"):
+        return  # they are looked up where they come from
     known = list_backbones()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3) or ["resnet152", *OFFLINE_BACKBONES]
@@ -250,17 +261,16 @@ def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), re
     check_backbone_name(name)
     import torch
 
-    is_lite = name in OFFLINE_BACKBONES
-    side = _LITE_SIDES[name] if is_lite else _torchvision_weights(name, weights).transforms().crop_size[0]
+    if name.endswith(".onnx"):
+        return _onnx_widths(name, layers, pooling, resolution)
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception_v3 on their own defaults
-            network = _build_efficientnet_lite(name) if is_lite else _build_torchvision(name, None)
-        width = _cut_classifier(network)[1]
+            network, side, width = _build_without_weights(name, weights)
     except NotImplementedError:  # regnets compute their widths with tensors, which hold nothing on meta
-        loaded = _load_backbone(name, weights)
-        network, width = loaded.network, loaded.n_features
-    if (layers, pooling, resolution) == (("last",), ("mean",), None):
+        loaded = load_backbone(name, weights)
+        network, side, width = loaded.network, loaded.preprocessing.crop, loaded.n_features
+    if width is not None and (layers, pooling, resolution) == (("last",), ("mean",), None):
         return [width]
     from txt2img.images.layers import read_parts
 
@@ -279,10 +289,37 @@ def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), re
     return [part.shape[1] for part in parts]
 
 
+def _onnx_widths(path, layers, pooling, resolution):
+    """Read the width in the graph; where it is left open, one blank picture tells it."""
+    options = {"layers": layers, "pooling": pooling, "resolution": resolution}
+    backbone = resolve_backbone(path, "DEFAULT", **options, framing=("center",), mirrored=False)
+    if backbone.n_features is not None:
+        return [backbone.n_features] * len(pooling)
+    side = backbone.preprocessing.crop
+    blank = np.zeros((1, side, side, 3), np.uint8)
+    return [part.shape[1] for part in backbone.describe([blank], "cpu")]
+
+
+def _build_without_weights(name, weights):
+    """Return a network without its last layer, the side of its pictures, and its width where it is known."""
+    if name.startswith(PREFIX):
+        network, preprocessing = build_timm(name, pretrained=False)
+        return network, preprocessing.crop, None
+    if name in OFFLINE_BACKBONES:
+        network, side = _build_efficientnet_lite(name), _LITE_SIDES[name]
+    else:
+        side = _torchvision_weights(name, weights).transforms().crop_size[0]
+        network = _build_torchvision(name, None)
+    return network, side, _cut_classifier(network)[1]
+
+
 @functools.lru_cache(maxsize=4)
 def _load_backbone(name, weights):
     if name in OFFLINE_BACKBONES:
         return _load_efficientnet_lite(name)
+    if name.startswith(PREFIX):
+        network, preprocessing = build_timm(name, pretrained=True)
+        return Backbone(name, network, preprocessing)
     return _load_torchvision(name, weights)
 
 

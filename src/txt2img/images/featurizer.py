@@ -37,6 +37,8 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         - The name of a classification network of torchvision, such as ``"resnet152"``, or an offline
           name, such as ``"efficientnet_lite2"``, whose weights come inside packages of the extra
           ``offline``; :func:`txt2img.images.list_backbones` lists them all.
+        - ``"timm:NAME"``, a network of timm (extra ``timm``) with its weights from the hub.
+        - The path of an ONNX file, ``"NAME.onnx"`` (extra ``onnx``), which does what a module does.
         - A torch module that maps pictures (n, 3, side, side), preprocessed as ImageNet's networks
           expect them at 224 pixels, to descriptors (n, d) or feature maps (n, d, h, w), which are averaged.
         - A callable that maps a list of RGB ``PIL.Image.Image`` to an array of shape (n, d).

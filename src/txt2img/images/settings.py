@@ -51,8 +51,12 @@ def describe_settings(backbone, precision, normalized):
 
 
 def sum_of_weights(network):
-    """Return the SHA-256 sum of the structure, weights and buffers of a torch module."""
+    """Return the SHA-256 sum of the structure, weights and buffers of a torch module, or of an ONNX file."""
     import torch
+
+    if isinstance(network, str):
+        with open(network, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     content = hashlib.sha256(repr(network).encode())
     for name, tensor in network.state_dict().items():
