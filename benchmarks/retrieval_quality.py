@@ -27,7 +27,7 @@ from txt2img.exceptions import UnknownWordsWarning
 
 BACKBONE = "efficientnet_lite2"
 OPTIONS = ("layers", "pooling", "framing", "resolution", "mirrored")
-NO_MATTER_TO_DESCRIPTORS = ("batch_size", "device", "max_pixels", "on_error", "verbose")
+NO_MATTER_TO_DESCRIPTORS = ("batch_size", "device", "max_pixels", "on_error", "cache", "verbose", "callback")
 OF_ALL = "as in ImageFeaturizer, for all searches; default: what each search says"
 COLUMNS = ("R@1", "R@2", "R@5", "R@10", "median_rank", "mean_rank", "MRR")
 SURENESS = ("hubness", "calibration_error", "brier_score")

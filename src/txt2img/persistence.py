@@ -173,7 +173,10 @@ class _Writer:
         )
 
     def _encode_estimator(self, estimator, name):
-        parameters = estimator.get_params(deep=False)
+        parameters = {
+            key: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for key, value in estimator.get_params(deep=False).items()
+        }
         fitted = {key: value for key, value in vars(estimator).items() if key.endswith("_")}
         return {
             "class": type(estimator).__name__,

@@ -76,10 +76,10 @@ def test_views_of_a_photograph_are_averaged_and_stay_with_it(photographs, batch_
     )
 
 
-def test_batch_size_counts_pictures(photographs):
+def test_processor_sees_one_photograph_at_a_time(photographs):
     network = Recorder()
     ImageFeaturizer(network, framing=("center", "whole"), mirrored=True, batch_size=9).transform(photographs)
-    assert [shape[0] for shape in network.shapes] == [8, 8, 4]
+    assert [shape[0] for shape in network.shapes] == [4] * len(photographs)
 
 
 def test_corners_are_pooled_one_by_one_before_the_average():

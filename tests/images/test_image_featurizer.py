@@ -10,6 +10,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from txt2img import DescriptorWhitener, ImageFeaturizer
 from txt2img.exceptions import UnreadablePhotographError
+from txt2img.images import FailedPhotograph
 
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 0, 0], [255, 255, 255]])
 
@@ -97,7 +98,10 @@ def test_unreadable_photograph_leaves_a_row_of_nan_and_the_others_in_place(photo
         found = featurizer.transform(photos)
     assert np.isnan(found[[0, 4]]).all()
     np.testing.assert_allclose(found[[1, 2, 3, 5, 6, 7]], COLOURS)
-    assert [row for row, _ in featurizer.failures_] == [0, 4]
+    assert featurizer.failures_ == [
+        FailedPhotograph(0, photos[0], featurizer.failures_[0].reason),
+        FailedPhotograph(4, photos[4], "No such file or directory"),
+    ]
 
 
 def test_nothing_readable_is_an_error_even_when_warning_was_asked_for(tmp_path):
@@ -131,3 +135,10 @@ def test_progress_is_silent_unless_asked_for(photograph_files, capsys):
     assert capsys.readouterr().err == ""
     ImageFeaturizer(mean_colour, verbose=1).transform(photograph_files)
     assert "6/6 photographs" in capsys.readouterr().err
+
+
+def test_callback_hears_of_the_end(photograph_files, capsys):
+    states = []
+    ImageFeaturizer(mean_colour, callback=lambda *state: states.append(state)).transform(photograph_files)
+    assert states[-1][:2] == (6, 6)
+    assert capsys.readouterr().err == ""

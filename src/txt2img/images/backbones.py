@@ -12,80 +12,12 @@ import numpy as np
 
 from txt2img._optional import import_optional
 from txt2img.exceptions import UnknownBackboneError, WeightsUnavailableError
+from txt2img.images.devices import choose_device, choose_precision
+from txt2img.images.preprocessing import Preprocessing
+from txt2img.images.timm_backbones import PREFIX, build_timm
 
 OFFLINE_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _LITE_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
-N_SQUARES = {"center": 1, "whole": 1, "corners": 4}
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a photograph undergoes before the network.
-
-    Parameters
-    ----------
-    resize : int
-        Length to which the shorter side is brought, in pixels.
-    crop : int
-        Side of the square that the network sees, in pixels.
-    mean, std : tuple of 3 floats
-        Subtracted from and divided into the red, green and blue values, on a scale from 0 to 1.
-    interpolation : {"bilinear", "bicubic"}
-        How Pillow resamples.
-    framing : tuple of {"center", "whole", "corners"}, default=("center",)
-        Which squares are taken.
-    mirrored : bool, default=False
-        Whether each square is followed by its mirror image.
-    """
-
-    resize: int = 256
-    crop: int = 224
-    mean: tuple = (0.485, 0.456, 0.406)
-    std: tuple = (0.229, 0.224, 0.225)
-    interpolation: str = "bilinear"
-    framing: tuple = ("center",)
-    mirrored: bool = False
-
-    @property
-    def n_views(self):
-        """Number of squares and mirror images in which a photograph is seen."""
-        return sum(N_SQUARES[view] for view in self.framing) * (1 + self.mirrored)
-
-    def at(self, resolution):
-        """Return the same for squares of another side, with `resize` in proportion."""
-        return replace(self, resize=round(self.resize * resolution / self.crop), crop=resolution)
-
-    def __call__(self, image):
-        """Turn an RGB picture into pixels of shape (n_views, crop, crop, 3), dtype uint8."""
-        squares = []
-        for view in self.framing:
-            squares += [self._squeezed(image)] if view == "whole" else self._cut(image, view)
-        if self.mirrored:
-            squares = [side for square in squares for side in (square, square[:, ::-1])]
-        return np.stack(squares)
-
-    @property
-    def _resample(self):
-        from PIL import Image
-
-        return Image.Resampling[self.interpolation.upper()]
-
-    def _squeezed(self, image):
-        return np.asarray(image.resize((self.crop, self.crop), self._resample))
-
-    def _cut(self, image, view):
-        width, height = image.size
-        if width <= height:
-            size = self.resize, int(self.resize * height / width)
-        else:
-            size = int(self.resize * width / height), self.resize
-        right, bottom = size[0] - self.crop, size[1] - self.crop
-        if view == "center":
-            corners = [(round(right / 2), round(bottom / 2))]
-        else:
-            corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
-        image = image.resize(size, self._resample)
-        return [np.asarray(image.crop((x, y, x + self.crop, y + self.crop))) for x, y in corners]
 
 
 @dataclass(frozen=True)
@@ -110,6 +42,8 @@ class Backbone:
         As in `ImageFeaturizer`.
     pooling : tuple of str, default=("mean",)
         As in `ImageFeaturizer`.
+    is_fixed : bool, default=True
+        Whether the weights stay as they are, so that the network may be rewritten for speed, once a process.
 
     Examples
     --------
@@ -129,11 +63,17 @@ class Backbone:
     class_names: tuple = field(default=(), repr=False)
     layers: tuple = ("last",)
     pooling: tuple = ("mean",)
+    is_fixed: bool = True
 
     @property
     def n_views(self):
         """Number of pictures that `prepare` makes of one."""
         return self.preprocessing.n_views
+
+    @property
+    def min_side(self):
+        """Side in pixels below which a photograph must not be shrunk while it is decoded."""
+        return self.preprocessing.min_side
 
     def prepare(self, image):
         """Turn a picture into pixels as the network wants them.
@@ -150,14 +90,21 @@ class Backbone:
         """
         return self.preprocessing(image)
 
-    def describe(self, prepared, device):
+    def describes_alone(self, device):
+        """Whether pictures are described one by one in several threads, and not in batches."""
+        return choose_device(device).type == "cpu"
+
+    def describe(self, prepared, device, precision="auto"):
         """Turn prepared pictures into descriptors, averaged over the views of each.
+
+        On the processor each is described alone, so that its descriptor is the same to the last bit
+        whatever company it is in.
 
         Parameters
         ----------
         prepared : list of ndarray
             What `prepare` gave for each picture.
-        device : str
+        device, precision : str
             As in `ImageFeaturizer`.
 
         Returns
@@ -166,19 +113,21 @@ class Backbone:
             Parts of the descriptors, one for each layer and way of pooling, of whatever length the
             network gives them.
         """
-        import torch
+        from txt2img.images.network_reader import NetworkReader, read_in_batches, read_one_by_one
 
-        from txt2img.images.layers import read_parts
-
-        device = _best_device() if device == "auto" else torch.device(device)
-        network = self.network.to(device, memory_format=torch.channels_last)
-        mean = torch.tensor(self.preprocessing.mean, device=device).mul_(255).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocessing.std, device=device).mul_(255).view(1, 3, 1, 1)
-        with torch.inference_mode():
-            # Seen as (n, 3, side, side) the pixels lie as channels_last wants them, with no copy.
-            batch = torch.from_numpy(np.concatenate(prepared)).to(device).permute(0, 3, 1, 2)
-            parts = read_parts(self.name, network, (batch - mean) / std, self.layers, self.pooling)
-            return [part.float().unflatten(0, (-1, self.n_views)).mean(1).cpu().numpy() for part in parts]
+        device = choose_device(device)
+        reader = NetworkReader(
+            self.name,
+            self.network,
+            self.preprocessing.mean,
+            self.preprocessing.std,
+            self.layers,
+            self.pooling,
+        )
+        precision = choose_precision(precision, device)
+        if device.type == "cpu":
+            return read_one_by_one(reader, prepared, precision, is_fixed=self.is_fixed)
+        return read_in_batches(reader, prepared, device, precision)
 
 
 @dataclass(frozen=True)
@@ -187,12 +136,17 @@ class CallableBackbone:
 
     function: object
     n_views = 1
+    min_side = None
 
     def prepare(self, image):
         """Leave the picture as it is."""
         return image
 
-    def describe(self, prepared, device):
+    def describes_alone(self, device):
+        """Say no: how large a batch the function wants is its own affair."""
+        return False
+
+    def describe(self, prepared, device, precision="auto"):
         """Ask the function."""
         return [np.array(self.function(prepared), dtype=np.float32)]
 
@@ -203,10 +157,14 @@ def resolve_backbone(backbone, weights, *, layers, pooling, resolution, framing,
     if isinstance(backbone, str):
         loaded = load_backbone(backbone, weights)
     elif torch is not None and isinstance(backbone, torch.nn.Module):
-        loaded = Backbone(type(backbone).__name__, backbone.eval(), Preprocessing())
+        loaded = Backbone(type(backbone).__name__, backbone.eval(), Preprocessing(), is_fixed=False)
     else:
         _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored)
         return CallableBackbone(backbone)
+    if layers != ("last",) and str(backbone).endswith(".onnx"):
+        raise ValueError(
+            f"layers={layers!r}: of an ONNX file, such as {backbone!r}, only its output is known"
+        )
     preprocessing = loaded.preprocessing if resolution is None else loaded.preprocessing.at(resolution)
     preprocessing = replace(preprocessing, framing=framing, mirrored=mirrored)
     return replace(loaded, preprocessing=preprocessing, layers=layers, pooling=pooling)
@@ -225,14 +183,6 @@ def _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored
                 f"{name}={value!r} does not go with a callable as backbone, which gets whole pictures and "
                 f"gives descriptors: leave {name} out, or pass a torch module"
             )
-
-
-def _best_device():
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def list_backbones():
@@ -261,7 +211,7 @@ def load_backbone(name, weights="DEFAULT"):
     Parameters
     ----------
     name : str
-        One of :func:`list_backbones`.
+        One of :func:`list_backbones`, ``"timm:NAME"``, or the path of an ONNX file.
     weights : str, default="DEFAULT"
         For torchvision's networks the name of the weights, such as ``"IMAGENET1K_V1"``.
 
@@ -277,7 +227,7 @@ def load_backbone(name, weights="DEFAULT"):
     WeightsUnavailableError
         If the weights are not on this machine and cannot be downloaded.
     MissingExtraError
-        If the name is an offline name and the extra ``offline`` is not installed.
+        If the extra that brings the backbone is not installed: ``offline``, ``timm`` or ``onnx``.
 
     Examples
     --------
@@ -286,11 +236,17 @@ def load_backbone(name, weights="DEFAULT"):
     1280
     """
     check_backbone_name(name)
+    if name.endswith(".onnx"):
+        from txt2img.images.onnx_backbone import load_onnx
+
+        return load_onnx(name)
     return _load_backbone(name, weights)
 
 
 def check_backbone_name(name):
     """Raise `UnknownBackboneError`, with the names that come nearest, if no backbone goes by `name`."""
+    if name.startswith(PREFIX) or name.endswith(".onnx"):
+        return  # they are looked up where they come from
     known = list_backbones()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3) or ["resnet152", *OFFLINE_BACKBONES]
@@ -305,17 +261,16 @@ def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), re
     check_backbone_name(name)
     import torch
 
-    is_lite = name in OFFLINE_BACKBONES
-    side = _LITE_SIDES[name] if is_lite else _torchvision_weights(name, weights).transforms().crop_size[0]
+    if name.endswith(".onnx"):
+        return _onnx_widths(name, layers, pooling, resolution)
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception_v3 on their own defaults
-            network = _build_efficientnet_lite(name) if is_lite else _build_torchvision(name, None)
-        width = _cut_classifier(network)[1]
+            network, side, width = _build_without_weights(name, weights)
     except NotImplementedError:  # regnets compute their widths with tensors, which hold nothing on meta
-        loaded = _load_backbone(name, weights)
-        network, width = loaded.network, loaded.n_features
-    if (layers, pooling, resolution) == (("last",), ("mean",), None):
+        loaded = load_backbone(name, weights)
+        network, side, width = loaded.network, loaded.preprocessing.crop, loaded.n_features
+    if width is not None and (layers, pooling, resolution) == (("last",), ("mean",), None):
         return [width]
     from txt2img.images.layers import read_parts
 
@@ -334,10 +289,37 @@ def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), re
     return [part.shape[1] for part in parts]
 
 
+def _onnx_widths(path, layers, pooling, resolution):
+    """Read the width in the graph; where it is left open, one blank picture tells it."""
+    options = {"layers": layers, "pooling": pooling, "resolution": resolution}
+    backbone = resolve_backbone(path, "DEFAULT", **options, framing=("center",), mirrored=False)
+    if backbone.n_features is not None:
+        return [backbone.n_features] * len(pooling)
+    side = backbone.preprocessing.crop
+    blank = np.zeros((1, side, side, 3), np.uint8)
+    return [part.shape[1] for part in backbone.describe([blank], "cpu")]
+
+
+def _build_without_weights(name, weights):
+    """Return a network without its last layer, the side of its pictures, and its width where it is known."""
+    if name.startswith(PREFIX):
+        network, preprocessing = build_timm(name, pretrained=False)
+        return network, preprocessing.crop, None
+    if name in OFFLINE_BACKBONES:
+        network, side = _build_efficientnet_lite(name), _LITE_SIDES[name]
+    else:
+        side = _torchvision_weights(name, weights).transforms().crop_size[0]
+        network = _build_torchvision(name, None)
+    return network, side, _cut_classifier(network)[1]
+
+
 @functools.lru_cache(maxsize=4)
 def _load_backbone(name, weights):
     if name in OFFLINE_BACKBONES:
         return _load_efficientnet_lite(name)
+    if name.startswith(PREFIX):
+        network, preprocessing = build_timm(name, pretrained=True)
+        return Backbone(name, network, preprocessing)
     return _load_torchvision(name, weights)
 
 

@@ -45,6 +45,8 @@ def class_descriptors(backbone, weights="DEFAULT"):
     ((1176, 1280), ['goldfish'], ['fish', 'un pez'])
     """
     loaded = load_backbone(backbone, weights)
+    if loaded.classifier is None:
+        raise ValueError(f"backbone={backbone!r} comes without its classes: take one of list_backbones()")
     rows = loaded.classifier.weight.detach().cpu().numpy().reshape(len(loaded.class_names), -1)
     left, singular, right = np.linalg.svd((rows - rows.mean(axis=0)).astype(np.float64), full_matrices=False)
     rows = (left * np.sqrt(singular)) @ right

@@ -1,23 +1,27 @@
 """ImageFeaturizer: a photograph becomes a visual descriptor."""
 
-import math
 import os
 import warnings
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from itertools import product
 from numbers import Integral
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._progress import Progress
 from txt2img.exceptions import UnreadablePhotographError
-from txt2img.images.backbones import N_SQUARES, part_widths, resolve_backbone
-from txt2img.images.reading import read_photograph
+from txt2img.images.backbones import part_widths, resolve_backbone
+from txt2img.images.describing import describe_parts, described_batches
+from txt2img.images.devices import PRECISIONS, choose_device, choose_precision
+from txt2img.images.output import FileOutput, MemoryOutput
+from txt2img.images.preprocessing import N_SQUARES
+from txt2img.images.reading import FailedPhotograph, describe_source, name_source, quiet_pillow
+from txt2img.images.recalling import recalled_batches
+from txt2img.images.settings import describe_settings
+from txt2img.images.store import DescriptorStore
 
 
 class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -33,6 +37,8 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         - The name of a classification network of torchvision, such as ``"resnet152"``, or an offline
           name, such as ``"efficientnet_lite2"``, whose weights come inside packages of the extra
           ``offline``; :func:`txt2img.images.list_backbones` lists them all.
+        - ``"timm:NAME"``, a network of timm (extra ``timm``) with its weights from the hub.
+        - The path of an ONNX file, ``"NAME.onnx"`` (extra ``onnx``), which does what a module does.
         - A torch module that maps pictures (n, 3, side, side), preprocessed as ImageNet's networks
           expect them at 224 pixels, to descriptors (n, d) or feature maps (n, d, h, w), which are averaged.
         - A callable that maps a list of RGB ``PIL.Image.Image`` to an array of shape (n, d).
@@ -62,17 +68,31 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Whether to bring every descriptor to Euclidean length 1; of several parts side by side (layers and
         ways of pooling) each is brought to the same length first.
     batch_size : int, default=32
-        Pictures in one pass of the network; a photograph that it sees in several squares counts for as
-        many.
+        Pictures in one pass of the network on a GPU, and in one pass of a callable; a photograph that the
+        network sees in several squares counts for as many. A GPU without memory for so many takes halves.
+        On the processor each core describes one photograph at a time, and this is how many are handed over
+        at once.
     device : str, default="auto"
         Torch device. ``"auto"`` takes CUDA, then MPS, then the processor, whichever is there first.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Type of the numbers inside the network. ``"auto"`` takes bfloat16 where the processor or the GPU has
+        instructions for it, float16 on other GPUs, else float32. Descriptors are float32 all the same.
     max_pixels : int, default=200_000_000
         Photographs with more pixels are refused unread, as a file of a few bytes may claim to be huge.
     on_error : {"raise", "warn"}, default="raise"
         What to do with a photograph that cannot be read: raise an error, or warn, leave a row of NaN in
         its place and go on, so that row i of the output always belongs to photograph i.
+    cache : str or path-like, default=None
+        Folder of a :class:`~txt2img.images.DescriptorStore`, in which descriptors are kept batch by batch.
+        A photograph whose content was described before in the same way is not described again, whatever
+        its name, so that work that was interrupted or killed goes on where it was. A callable as backbone
+        needs an attribute ``cache_key``, a string that changes with what it computes.
     verbose : int, default=0
-        If positive, progress with rate and time left is printed to standard error.
+        If positive, progress with rate and time left is printed to standard error: one line written over
+        in a terminal or notebook, else a line every half minute.
+    callback : callable, default=None
+        Called at most twice a second, and at the end, as ``callback(n_done, n_photos, rate, seconds_left)``,
+        where `rate` is in photographs a second.
 
     Attributes
     ----------
@@ -80,8 +100,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Width of the descriptors.
     part_widths_ : list of int
         Width of each part of the descriptors: all ways of pooling the first layer, then the second, ...
-    failures_ : list of (int, str)
-        Row and message of each photograph that the last call of `transform` could not read.
+    failures_ : list of FailedPhotograph
+        ``row``, ``path`` and ``reason`` of each photograph that the last call of `transform` could not
+        read; ``pandas.DataFrame(failures_)`` makes a table of it.
 
     See Also
     --------
@@ -128,9 +149,12 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "normalize": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
+        "precision": [StrOptions(set(PRECISIONS))],
         "max_pixels": [Interval(Integral, 1, None, closed="left")],
         "on_error": [StrOptions({"raise", "warn"})],
+        "cache": [str, os.PathLike, None],
         "verbose": ["verbose"],
+        "callback": [callable, None],
     }
 
     def __init__(
@@ -146,9 +170,12 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         normalize=True,
         batch_size=32,
         device="auto",
+        precision="auto",
         max_pixels=200_000_000,
         on_error="raise",
+        cache=None,
         verbose=0,
+        callback=None,
     ):
         self.backbone = backbone
         self.weights = weights
@@ -160,9 +187,12 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.normalize = normalize
         self.batch_size = batch_size
         self.device = device
+        self.precision = precision
         self.max_pixels = max_pixels
         self.on_error = on_error
+        self.cache = cache
         self.verbose = verbose
+        self.callback = callback
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, photos, y=None):
@@ -199,11 +229,11 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         else:
             backbone = resolve_backbone(self.backbone, self.weights, **options)
             blank = backbone.prepare(Image.new("RGB", (256, 256)))
-            self.part_widths_ = [part.shape[1] for part in self._parts(backbone, [blank])]
+            self.part_widths_ = [part.shape[1] for part in describe_parts(backbone, [blank], self.device)]
         self.n_features_out_ = sum(self.part_widths_)
         return self
 
-    def transform(self, photos):
+    def transform(self, photos, out=None):
         """Describe photographs.
 
         Parameters
@@ -211,42 +241,50 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         photos : sequence of str, path-like, bytes, PIL.Image.Image or ndarray of uint8
             Paths, contents of files, or pictures; arrays have the shape (height, width),
             (height, width, 3) or (height, width, 4).
+        out : str or path-like, default=None
+            A ``.npy`` file to write the descriptors to, so that any number of photographs takes no more
+            memory than a few. It gets its name when it is complete.
 
         Returns
         -------
         descriptors : ndarray of shape (n_photos, n_features), dtype float32
-            Row i belongs to ``photos[i]``.
+            Row i belongs to ``photos[i]``. With `out`, a read-only memory map of the file.
 
         Raises
         ------
         UnreadablePhotographError
-            If a photograph cannot be read and ``on_error="raise"``.
+            If a photograph cannot be read and ``on_error="raise"``; or if none can, and the width of the
+            descriptors is not known from `fit`.
+        SavedFileError
+            If the store in `cache` is damaged or of a newer format.
         WeightsUnavailableError
             If the weights of the backbone are neither here nor can be downloaded.
         """
         self._validate_params()
         photos = _check_photographs(photos)
         backbone = resolve_backbone(self.backbone, self.weights, **self._backbone_options())
-        progress = Progress(len(photos), "photographs") if self.verbose else None
-        descriptors = None
-        self.failures_ = []
-        for rows, prepared in self._prepared_batches(backbone, photos):
-            readable = [row for row, pixels in zip(rows, prepared) if pixels is not None]
-            if readable:
-                found = self._describe(backbone, [pixels for pixels in prepared if pixels is not None])
-                if descriptors is None:
-                    descriptors = np.full((len(photos), found.shape[1]), np.nan, np.float32)
-                descriptors[readable] = found
-            if progress:
-                progress.show(rows[-1] + 1)
-        if descriptors is None:
-            raise UnreadablePhotographError(
-                f"none of the {len(photos)} photographs can be read. The first: {self.failures_[0][1]}"
-            )
-        if self.failures_:
+        progress = Progress(len(photos), "photographs", verbose=self.verbose, callback=self.callback)
+        failures = []
+        gathered = MemoryOutput(len(photos)) if out is None else FileOutput(len(photos), out)
+        batches = self._described_batches(backbone, photos)
+        with gathered, closing(batches), quiet_pillow():
+            for batch in batches:
+                failures += self._failed(photos, batch.failures)
+                if batch.rows:
+                    gathered.write(batch.rows, batch.descriptors)
+                progress.show(batch.stop)
+            self.failures_ = sorted(failures)
+            if len(failures) == len(photos):
+                if not hasattr(self, "n_features_out_"):
+                    raise UnreadablePhotographError(
+                        f"none of the {len(photos)} photographs can be read. {self._first_failure()}"
+                    )
+                gathered.write([0], np.full((1, self.n_features_out_), np.nan))
+            descriptors = gathered.finish()
+        if failures:
             warnings.warn(
-                f"{len(self.failures_)} of {len(photos)} photographs cannot be read; their rows are NaN, and "
-                f"failures_ lists them all. The first: {self.failures_[0][1]}",
+                f"{len(failures)} of {len(photos)} photographs cannot be read; their rows are NaN, and "
+                f"failures_ lists them all. {self._first_failure()}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -279,6 +317,37 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             dtype=object,
         )
 
+    def _described_batches(self, backbone, photos):
+        describe = partial(
+            described_batches,
+            backbone,
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            max_pixels=self.max_pixels,
+            normalized=self.normalize,
+        )
+        if self.cache is None:
+            yield from describe(photos)
+            return
+        precision = choose_precision(self.precision, choose_device(self.device))
+        settings = describe_settings(backbone, precision, self.normalize)
+        with DescriptorStore(self.cache) as store:
+            settings = store.open_settings(settings)
+            yield from recalled_batches(store, settings, photos, describe, max_pixels=self.max_pixels)
+
+    def _failed(self, photos, failures):
+        if failures and self.on_error == "raise":
+            row, error = failures[0]
+            raise UnreadablePhotographError(
+                f"photos[{row}] cannot be read: {describe_source(photos[row])}: {error}. Leave it out, or "
+                'pass on_error="warn" to go on without it'
+            ) from error
+        return [FailedPhotograph(row, name_source(photos[row]), str(error)) for row, error in failures]
+
+    def _first_failure(self):
+        return f"The first: {self.failures_[0].path!r}: {self.failures_[0].reason}"
+
     def _backbone_options(self):
         return {
             "layers": _as_names("layers", self.layers),
@@ -287,59 +356,6 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "framing": _as_names("framing", self.framing, N_SQUARES),
             "mirrored": self.mirrored,
         }
-
-    def _prepared_batches(self, backbone, photos):
-        """Yield (rows, prepared pictures) batch by batch, decoded in threads two batches ahead.
-
-        Photographs that cannot be read have None in their place if they do not raise.
-        """
-        size = max(1, self.batch_size // backbone.n_views)
-        batches = (range(start, min(start + size, len(photos))) for start in range(0, len(photos), size))
-        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-            ahead = deque()
-            try:
-                for rows in batches:
-                    ahead.append((rows, [pool.submit(self._prepare, backbone, photos[row]) for row in rows]))
-                    if len(ahead) > 2:
-                        yield self._finished(*ahead.popleft())
-                while ahead:
-                    yield self._finished(*ahead.popleft())
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _prepare(self, backbone, photograph):
-        return backbone.prepare(read_photograph(photograph, max_pixels=self.max_pixels))
-
-    def _finished(self, rows, futures):
-        prepared = []
-        for row, future in zip(rows, futures):
-            try:
-                prepared.append(future.result())
-            except UnreadablePhotographError as error:
-                if self.on_error == "raise":
-                    raise UnreadablePhotographError(
-                        f'photos[{row}] cannot be read: {error}. Leave it out, or pass on_error="warn" to '
-                        "go on without it"
-                    ) from error
-                self.failures_.append((row, str(error)))
-                prepared.append(None)
-        return rows, prepared
-
-    def _describe(self, backbone, prepared):
-        parts = self._parts(backbone, prepared)
-        if self.normalize:
-            parts = [normalize(part, copy=False) / math.sqrt(len(parts)) for part in parts]
-        return np.hstack(parts)
-
-    def _parts(self, backbone, prepared):
-        parts = backbone.describe(prepared, self.device)
-        for found in parts:
-            if found.ndim != 2 or len(found) != len(prepared):
-                raise ValueError(
-                    f"backbone gave an array of shape {found.shape} for {len(prepared)} photographs: "
-                    f"it must give one row a photograph, shape ({len(prepared)}, n_features)"
-                )
-        return parts
 
     @property
     def _n_features_out(self):

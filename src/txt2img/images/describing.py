@@ -1,0 +1,147 @@
+"""Photographs are decoded and described batch by batch, at the speed of the machine."""
+
+import math
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+import joblib
+import numpy as np
+from sklearn.preprocessing import normalize
+
+from txt2img.exceptions import UnreadablePhotographError
+from txt2img.images.reading import decode_photograph
+
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class DescribedBatch:
+    """What became of some photographs that follow one another.
+
+    Parameters
+    ----------
+    rows : list of int
+        Where those that could be read stand among all photographs.
+    descriptors : ndarray of shape (len(rows), n_features), dtype float32, or None
+        One for each of `rows`; None if there is none.
+    failures : list of (int, UnreadablePhotographError)
+        Where those that could not be read stand, and the reason.
+    stop : int
+        Number of photographs that have been gone through, this batch included.
+    """
+
+    rows: list
+    descriptors: np.ndarray | None = field(repr=False)
+    failures: list
+    stop: int
+
+
+def described_batches(backbone, photos, *, batch_size, device, precision, max_pixels, normalized):
+    """Describe photographs batch by batch, in order.
+
+    On the processor every core takes one photograph after another from its file to its descriptor, so that
+    decoding and network share the cores as the work comes, no core waits for another, and a descriptor is
+    the same to the last bit whatever the batch. Elsewhere photographs are decoded in threads while the
+    device describes the batch before.
+
+    A few batches are in memory at a time, however many photographs there are. What a caller has not asked
+    for is not computed: a generator that is closed stops reading.
+
+    Parameters
+    ----------
+    backbone : Backbone, OnnxBackbone or CallableBackbone
+        Prepares and describes pictures.
+    photos : iterable of photographs
+        As in `ImageFeaturizer`; may be a generator.
+    batch_size, device, precision, max_pixels
+        As in `ImageFeaturizer`.
+    normalized : bool
+        Whether descriptors are brought to length 1, as in `ImageFeaturizer`.
+
+    Yields
+    ------
+    DescribedBatch
+        Every photograph is in one of them, described or failed.
+    """
+    describe = partial(describe_parts, backbone, device=device, precision=precision)
+    is_alone = backbone.describes_alone(device)
+
+    def work(photograph):
+        image = decode_photograph(photograph, max_pixels=max_pixels, min_side=backbone.min_side)
+        picture = backbone.prepare(image)
+        return describe([picture]) if is_alone else picture
+
+    size = max(1, batch_size // backbone.n_views)
+    for rows, found, failures, stop in _worked_batches(work, photos, size, is_alone):
+        descriptors = None
+        if rows:
+            parts = [np.concatenate(part) for part in zip(*found)] if is_alone else describe(found)
+            descriptors = join_parts(parts, normalized)
+        yield DescribedBatch(rows, descriptors, failures, stop)
+
+
+def describe_parts(backbone, pictures, device, precision="auto"):
+    """Describe prepared pictures, and check that each part has a row for each of them."""
+    parts = backbone.describe(pictures, device, precision)
+    for found in parts:
+        if found.ndim != 2 or len(found) != len(pictures):
+            raise ValueError(
+                f"backbone gave an array of shape {found.shape} for {len(pictures)} photographs: "
+                f"it must give one row a photograph, shape ({len(pictures)}, n_features)"
+            )
+    return parts
+
+
+def join_parts(parts, normalized):
+    """Put the parts of descriptors side by side, each of the same length if they are normalized."""
+    if normalized:
+        parts = [normalize(part, copy=False) / math.sqrt(len(parts)) for part in parts]
+    return np.hstack(parts)
+
+
+def _worked_batches(work, photos, size, is_alone):
+    """Yield (rows, results, failures, stop) batch by batch, worked on in threads some batches ahead."""
+    numbered = enumerate(photos)
+    ahead = deque()
+    with _threads(is_alone) as pool:
+        try:
+            while batch := [(row, pool.submit(work, photo)) for row, photo in islice(numbered, size)]:
+                ahead.append(batch)
+                if len(ahead) > _BATCHES_AHEAD:
+                    yield _finished(ahead.popleft())
+            while ahead:
+                yield _finished(ahead.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _threads(is_alone):
+    """Give a thread for each core; those in which a network runs have one core each for it."""
+    if not is_alone:
+        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            yield pool
+        return
+    import torch
+
+    n_threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(n_threads)  # it also sets what threads to come begin with
+
+
+def _finished(batch):
+    rows, found, failures = [], [], []
+    for row, future in batch:
+        try:
+            found.append(future.result())
+            rows.append(row)
+        except UnreadablePhotographError as error:
+            failures.append((row, error))
+    return rows, found, failures, batch[-1][0] + 1

@@ -1,0 +1,98 @@
+"""A network describes pictures: one by one on the processor, in batches elsewhere."""
+
+import functools
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from txt2img.images.fused import fuse
+from txt2img.images.layers import read_parts
+
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class NetworkReader:
+    """Turns pixels into what is read from a network.
+
+    Parameters
+    ----------
+    name, network, layers, pooling
+        As in `read_parts`.
+    mean, std : tuple of 3 floats
+        As in `Preprocessing`.
+    """
+
+    name: str
+    network: torch.nn.Module
+    mean: tuple
+    std: tuple
+    layers: tuple
+    pooling: tuple
+
+    def on(self, device, precision):
+        """Return a function that maps uint8 pixels (n, side, side, 3) to parts, in some precision."""
+        network = self.network.to(device, memory_format=torch.channels_last)
+        mean, std = (
+            torch.tensor(each, device=device).mul_(255).view(1, 3, 1, 1) for each in (self.mean, self.std)
+        )
+        dtype = getattr(torch, precision)
+
+        def read(pixels):
+            # Seen as (n, 3, side, side) the pixels lie as channels_last wants them, with no copy.
+            pictures = (pixels.permute(0, 3, 1, 2) - mean) / std
+            is_single = dtype == torch.float32
+            with nullcontext() if is_single else torch.autocast(device.type, dtype, cache_enabled=False):
+                return [part.float() for part in self._parts(network, pictures)]
+
+        return read
+
+    def _parts(self, network, pictures):
+        return read_parts(self.name, network, pictures, self.layers, self.pooling)
+
+
+def read_one_by_one(reader, prepared, precision, *, is_fixed):
+    """Describe each picture on the processor by itself; `is_fixed` as in `Backbone`."""
+    with torch.inference_mode():
+        if is_fixed:
+            with _LOCK:
+                read = _fused(reader, precision, prepared[0].shape)
+        else:
+            read = reader.on(torch.device("cpu"), precision)
+        found = [[part.mean(0).numpy() for part in read(torch.from_numpy(pixels))] for pixels in prepared]
+    return [np.stack(part) for part in zip(*found)]
+
+
+@functools.lru_cache(maxsize=4)
+def _fused(reader, precision, shape):
+    example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    with torch.inference_mode(False):
+        return fuse(reader.on(torch.device("cpu"), precision), example)
+
+
+def read_in_batches(reader, prepared, device, precision):
+    """Describe pictures on a device, in halves of the batch where it has not the memory for all of it."""
+    read = reader.on(device, precision)
+    n_views = len(prepared[0])
+    with torch.inference_mode():
+        pixels = torch.from_numpy(np.concatenate(prepared))
+        if device.type == "cuda":
+            pixels = pixels.pin_memory()
+        parts = _read_halving(read, pixels, n_views, device)
+        return [part.unflatten(0, (-1, n_views)).mean(1).cpu().numpy() for part in parts]
+
+
+def _read_halving(read, pixels, n_views, device):
+    try:
+        return read(pixels.to(device, non_blocking=True))
+    except RuntimeError as error:  # torch.OutOfMemoryError is one, and so is what MPS raises
+        n = len(pixels) // n_views
+        if "out of memory" not in str(error) or n < 2:
+            raise
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    halves = [pixels[: n // 2 * n_views], pixels[n // 2 * n_views :]]
+    return [torch.cat(part) for part in zip(*(_read_halving(read, half, n_views, device) for half in halves))]

@@ -1,0 +1,65 @@
+"""What makes a descriptor of a photograph what it is, in plain values: half of the key of the store."""
+
+import hashlib
+from dataclasses import asdict
+
+from txt2img.images.backbones import CallableBackbone
+
+_VERSION = 1  # of reading, preparing and describing: to be raised with any change of the descriptors
+
+
+def describe_settings(backbone, precision, normalized):
+    """Describe how descriptors are computed.
+
+    Parameters
+    ----------
+    backbone : Backbone or CallableBackbone
+        The network, its preprocessing and what is read from it.
+    precision : {"float32", "bfloat16", "float16"}
+        Type of the numbers inside the network.
+    normalized : bool
+        Whether descriptors are brought to length 1.
+
+    Returns
+    -------
+    dict
+        Strings, numbers, lists and dicts of them.
+
+    Raises
+    ------
+    ValueError
+        If the backbone is a callable that does not say what it is.
+    """
+    settings = {"version": _VERSION, "normalize": bool(normalized)}
+    if isinstance(backbone, CallableBackbone):
+        name = getattr(backbone.function, "cache_key", None)
+        if not isinstance(name, str):
+            raise ValueError(
+                f"backbone={backbone.function!r} does not go with cache: nothing tells whether it is the "
+                "function of last time. Give it a name that changes with what it computes, such as "
+                'backbone.cache_key = "clip-vit-b32, 1", or leave cache=None'
+            )
+        return settings | {"backbone": name}
+    return settings | {
+        "backbone": backbone.name,
+        "precision": precision,
+        "weights": sum_of_weights(backbone.network),
+        "preprocessing": asdict(backbone.preprocessing),
+        "layers": list(backbone.layers),
+        "pooling": list(backbone.pooling),
+    }
+
+
+def sum_of_weights(network):
+    """Return the SHA-256 sum of the structure, weights and buffers of a torch module, or of an ONNX file."""
+    import torch
+
+    if isinstance(network, str):
+        with open(network, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    content = hashlib.sha256(repr(network).encode())
+    for name, tensor in network.state_dict().items():
+        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        content.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return content.hexdigest()
