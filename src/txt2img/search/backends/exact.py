@@ -1,7 +1,6 @@
 """Exact search: every photograph is compared, in blocks that bound the memory."""
 
 import numpy as np
-from scipy.special import logsumexp
 
 from txt2img.search.backends.base import Backend, Found
 from txt2img.search.growing import GrowingArray
@@ -70,10 +69,10 @@ class ExactBackend(Backend):
 
     def search(self, queries, k, *, share=None, allowed=None, temperature=None):
         """See `Backend`."""
-        if not len(queries):
-            return Found(np.empty((0, k), np.float32), np.empty((0, k), np.intp), np.empty(0))
         best, slots = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.intp)
         log_total = None if temperature is None else np.full(len(queries), -np.inf)
+        if not len(queries):
+            return Found(np.empty((0, k), np.float32), np.empty((0, k), np.intp), log_total)
         factor = (2 if self.euclidean else 1) * (HALF_TO_QUERIES if self.dtype == np.float16 else 1)
         scaled = queries if factor == 1 else queries * np.float32(factor)
         for block_slots, block in self._blocks(len(queries), allowed):
@@ -83,14 +82,16 @@ class ExactBackend(Backend):
                 )
                 for own in _slices(len(queries), SCORE_BYTES // (4 * len(block)))
             ]
-            found, found_slots, totals = map(list, zip(*in_block))
+            found, found_slots, totals = in_block[0] if len(in_block) == 1 else _stacked(in_block)
             if log_total is not None:
-                log_total = np.logaddexp(log_total, np.concatenate(totals))
+                log_total = np.logaddexp(log_total, totals)
+            if not best.shape[1]:
+                best, slots = found, found_slots
+                continue
             # Of equal scores those of earlier blocks stay ahead.
-            best, slots = np.hstack([best, np.vstack(found)]), np.hstack([slots, np.vstack(found_slots)])
-            if best.shape[1] > found[0].shape[1]:
-                best, kept = top_k(best, min(k, best.shape[1]))
-                slots = np.take_along_axis(slots, kept, axis=1)
+            best, slots = np.hstack([best, found]), np.hstack([slots, found_slots])
+            best, kept = top_k(best, min(k, best.shape[1]))
+            slots = np.take_along_axis(slots, kept, axis=1)
         if self.euclidean:
             best = best - np.einsum("qd,qd->q", queries, queries)[:, None]
         return Found(best, slots, log_total)
@@ -198,15 +199,28 @@ class ExactBackend(Backend):
             scores += offset if share is None else share[:, None] * offset
         if allowed is not None and isinstance(slots, slice):
             scores[:, ~allowed[slots]] = -np.inf
-        total = None if temperature is None else logsumexp(scores / np.float32(temperature), axis=1)
+        total = None if temperature is None else _log_total(scores, np.float32(temperature))
         best, rows = top_k(scores, min(k, len(block)))
         return best, rows + slots.start if isinstance(slots, slice) else slots[rows], total
+
+
+def _log_total(scores, temperature):
+    """Compute log(sum(exp(score / temperature))); scipy's takes longer than the search for one query."""
+    greatest = scores.max(axis=1, keepdims=True)
+    greatest[greatest == -np.inf] = 0
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp((scores - greatest) / temperature).sum(axis=1)) + greatest[:, 0] / temperature
 
 
 def _slices(n, step):
     """Cut n into slices of at most `step`."""
     step = max(1, step)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def _stacked(in_block):
+    found, slots, totals = zip(*in_block)
+    return np.vstack(found), np.vstack(slots), None if totals[0] is None else np.concatenate(totals)
 
 
 def _part(share, own):
