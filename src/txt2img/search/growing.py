@@ -40,6 +40,10 @@ class GrowingArray:
             self._room = self.values.astype(dtype)
         self._room[positions] = values
 
+    def truncate(self, size):
+        """Take back what was put at the end last."""
+        self._size = size
+
     def __len__(self):
         return self._size
 

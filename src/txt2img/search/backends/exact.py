@@ -67,6 +67,18 @@ class ExactBackend(Backend):
         columns = (self._scale, self._offset)
         self._fill(self._rows_at(slots), *(None if each is None else each.values[slots] for each in columns))
 
+    def truncate(self, n_slots):
+        """Take back what was added last."""
+        if n_slots < len(self._first):  # nothing was there before
+            self._first = self._first[:n_slots]
+        for column, size in (
+            (self._later, max(0, n_slots - len(self._first))),
+            (self._scale, n_slots),
+            (self._offset, n_slots),
+        ):
+            if column is not None:
+                column.truncate(size)
+
     def search(self, queries, k, *, share=None, allowed=None, temperature=None):
         """See `Backend`."""
         best, slots = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.intp)
@@ -93,7 +105,9 @@ class ExactBackend(Backend):
             best, kept = top_k(best, min(k, best.shape[1]))
             slots = np.take_along_axis(slots, kept, axis=1)
         if self.euclidean:
-            best = best - np.einsum("qd,qd->q", queries, queries)[:, None]
+            squares = np.einsum("qd,qd->q", queries, queries)
+            best = best - squares[:, None]
+            log_total = None if temperature is None else log_total - squares / temperature
         return Found(best, slots, log_total)
 
     def scores_at(self, queries, slots, share=None):
