@@ -26,7 +26,7 @@ def new_index(request, tmp_path, monkeypatch):
         return partial(ImageIndex, backend="milvus", backend_params={"uri": str(tmp_path / "photographs.db")})
     if request.param.startswith("exact"):
         return partial(ImageIndex, dtype=(request.param + " float32").split()[1])
-    monkeypatch.setattr(faiss_module, "FEWEST_IN_IVFPQ", 0)
+    monkeypatch.setattr(faiss_module, "FEWEST_IN_IVFPQ", 40)
     monkeypatch.setattr(faiss_module, "CODE_BITS", 4)
     # All lists and nearly all of the graph are looked at, so that what is found is what is there.
     params = {"kind": request.param, "n_probe": N, "ef_search": 2 * N}

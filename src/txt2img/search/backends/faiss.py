@@ -14,6 +14,8 @@ MOST_IN_HNSW = 10_000_000
 POINTS_A_CENTROID = 39
 FEWEST_IN_IVFPQ = POINTS_A_CENTROID * 256
 NUMBERS_A_CODE = 4
+# Lists and codes are learned anew when there are so many times as many photographs.
+MOST_GROWTH = 4
 CODE_BITS = 8
 MOST_LISTS_WITHOUT_GRAPH = 10_000
 # Of photographs that a condition leaves, a smaller share than this is compared exactly.
@@ -29,8 +31,8 @@ ROWS_AT_ONCE = 2**16
 class FaissBackend(Backend):
     """Candidates from faiss, scored exactly by the descriptors themselves.
 
-    The descriptors are kept as `ExactBackend` keeps them, in memory or on disk. A faiss index beside them
-    finds candidates, whose scores are then computed from the descriptors, so that a score does not depend on
+    The descriptors are kept as `ExactBackend` keeps them, in memory or on disk. A faiss index beside
+    them finds candidates, whose scores are then computed from the descriptors, so that a score does not depend on
     how a photograph was found. The hubness bias is one more coordinate in faiss, where the query has its share
     of it, and is added as it is when candidates are scored.
 
@@ -40,7 +42,7 @@ class FaissBackend(Backend):
         See `Backend`.
     kind : {"auto", "flat", "hnsw", "ivfpq"}, default="auto"
         - ``"flat"``: everything is compared, in single precision.
-        - ``"hnsw"``: a graph of near photographs, with 8 bits a number and about 270 bytes of links for
+        - ``"hnsw"``: a graph of near photographs, with 2 bytes a number and about 270 bytes of links for
           each.
         - ``"ivfpq"``: 4 sqrt(n) lists of near photographs, with 1 byte for 4 numbers. With fewer than 9,984
           photographs it is flat, as there are too few to learn codes from.
@@ -56,8 +58,8 @@ class FaissBackend(Backend):
 
     References
     ----------
-    Malkov and Yashunin, "Efficient and Robust Approximate Nearest Neighbor Search Using Hierarchical Navigable
-    Small World Graphs", PAMI 2020.
+    Malkov and Yashunin, "Efficient and Robust Approximate Nearest Neighbor Search Using Hierarchical
+    Navigable Small World Graphs", PAMI 2020.
 
     Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", PAMI 2011.
 
@@ -173,6 +175,7 @@ class FaissBackend(Backend):
         return {
             "rows_": self._rows.state(),
             "kind_": self._kind,
+            "n_learned_": self._n_learned,
             "faiss_": self._faiss.serialize_index(self._index),
             "slot_of_entry_": self._slot_of_entry.values,
         }
@@ -190,18 +193,21 @@ class FaissBackend(Backend):
         if index.ntotal != len(entries) or entries.max(initial=-1) >= self.n_slots:
             raise ValueError("the faiss index is not of these descriptors")
         self._kind, self._index, self._slot_of_entry = state["kind_"], index, GrowingArray(entries)
+        self._n_learned = state["n_learned_"]
 
     def _drop_index(self):
-        self._index = self._kind = None
+        self._index, self._kind, self._n_learned = None, None, 0
         self._slot_of_entry = GrowingArray(np.empty(0, np.int64))
 
     def _put_in_index(self, slots):
         """Put descriptors into the index, or all into a new one if there is none or another kind is due."""
         kind = self._kind_for(self.n_slots)
-        if self._index is None or kind != self._kind or len(self._slot_of_entry) > 2 * self.n_slots:
+        outdated = len(self._slot_of_entry) > 2 * self.n_slots
+        outgrown = kind == "ivfpq" and self.n_slots > MOST_GROWTH * self._n_learned
+        if self._index is None or kind != self._kind or outdated or outgrown:
             slots = np.arange(self.n_slots)
             self._drop_index()
-            self._index, self._kind = self._new_index(kind), kind
+            self._index, self._kind, self._n_learned = self._new_index(kind), kind, self.n_slots
         for start in range(0, len(slots), ROWS_AT_ONCE):
             own = slots[start : start + ROWS_AT_ONCE]
             self._index.add(self._with_bias(self._rows.descriptors(own), self._rows.bias(own)))
@@ -219,19 +225,17 @@ class FaissBackend(Backend):
         metric = faiss.METRIC_L2 if self.euclidean else faiss.METRIC_INNER_PRODUCT
         if kind == "flat":
             return faiss.IndexFlat(width, metric)
-        n_lists = min(round(4 * self.n_slots**0.5), self.n_slots // POINTS_A_CENTROID)
         if kind == "hnsw":
-            index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_8bit, self.n_links, metric)
+            index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_fp16, self.n_links, metric)
             index.hnsw.efConstruction = self.ef_construction
-        else:
-            graph = "_HNSW32" if n_lists > MOST_LISTS_WITHOUT_GRAPH else ""
-            index = faiss.index_factory(
-                width, f"IVF{n_lists}{graph},PQ{width // NUMBERS_A_CODE}x{CODE_BITS}", metric
-            )
+            return index
+        n_lists = min(round(4 * self.n_slots**0.5), self.n_slots // POINTS_A_CENTROID)
+        graph = "_HNSW32" if n_lists > MOST_LISTS_WITHOUT_GRAPH else ""
+        codes = f"PQ{width // NUMBERS_A_CODE}x{CODE_BITS}"
+        index = faiss.index_factory(width, f"IVF{n_lists}{graph},{codes}", metric)
         n_learned = min(self.n_slots, max(FEWEST_IN_IVFPQ, POINTS_A_CENTROID * n_lists))
         spread = np.unique(np.linspace(0, self.n_slots - 1, n_learned).astype(np.intp))
-        if len(spread):
-            index.train(self._with_bias(self._rows.descriptors(spread), self._rows.bias(spread)))
+        index.train(self._with_bias(self._rows.descriptors(spread), self._rows.bias(spread)))
         return index
 
     def _with_bias(self, vectors, bias):

@@ -18,8 +18,8 @@ class MilvusBackend(Backend):
     """Descriptors in a collection of Milvus, one entity a photograph, under the number of its slot.
 
     Ids and metadata stay in the index; what `ImageIndex.save` saves beside them is the address of the
-    collection, which `load` connects to. The hubness bias is one more coordinate, where the query has its share
-    of it: Milvus then needs to know nothing of it, and finds what an exact search finds.
+    collection, which `load` connects to. The hubness bias is one more coordinate, where the query has its
+    share of it: Milvus then needs to know nothing of it, and finds what an exact search finds.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class MilvusBackend(Backend):
             ]
         if k > MOST_FOUND:
             raise ValueError(f"k={k} is more than Milvus finds at once: ask for at most {MOST_FOUND}")
-        n_looked_at = min(n_looked_at, MOST_FOUND)
+        n_looked_at = int(min(n_looked_at, MOST_FOUND))
         scores = np.full((len(queries), n_looked_at * len(filters)), -np.inf, np.float32)
         slots = np.full(scores.shape, -1, np.intp)
         vectors = self._with_bias(queries, np.float32(1) if share is None else share)
