@@ -32,7 +32,7 @@ PARTS = {
     "more backbones": "all backbones of the preset side by side",
     "whitening": "whitening halfway",
     "meaning": "the embedding of the sentence beside the words",
-    "contrastive": "a contrastive map beside ridge",
+    "contrastive": "the contrastive maps of the preset beside ridge",
     "hubs": "correction of hubs by the inverted softmax",
 }
 KS = (1, 5, 10)

@@ -221,3 +221,16 @@ def test_shares_that_are_none_are_refused_before_anything_is_learned(share):
     with pytest.raises(ValueError, match=r"calibration_share=.* must lie between 0 and 1"):
         search.fit(descriptors, captions)
     assert not hasattr(search, "regressor_")
+
+
+@pytest.mark.parametrize(("enough", "n_learned"), [(1, 150), (200, 200), (1000, 240)])
+def test_of_many_photographs_half_are_enough_to_calibrate(
+    captioned, remembered, monkeypatch, enough, n_learned
+):
+    monkeypatch.setattr(learning, "ENOUGH_LEARNED", enough)
+    learned, asked = remembered
+    captions, descriptors = captioned
+    TextImageSearch(regressor=Remembering(), calibration_share=0.2).fit(descriptors, captions)
+    assert len(learned[0]) == n_learned
+    assert set(learned[0]).isdisjoint(asked[0])
+    assert len(learned[1]) == 300

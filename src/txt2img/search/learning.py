@@ -1,14 +1,89 @@
-"""What a search learns beside its map: typical queries, and how sure its answers are."""
+"""What a search learns from captioned photographs: its map, typical queries, and how sure answers are."""
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.preprocessing import normalize
 
 from txt2img.search.confidence import ConfidenceCalibrator
-from txt2img.search.inputs import groups_for, map_descriptors
+from txt2img.search.inputs import (
+    are_descriptors,
+    check_descriptors,
+    flatten_captions,
+    groups_for,
+    map_descriptors,
+)
+from txt2img.search.words import count_words
 
 # With fewer photographs set aside a temperature would be chance.
 FEWEST_SET_ASIDE = 20
 MOST_SET_ASIDE = 1000
+# The temperature hardly depends on them: on Flickr8k by 2 % between 3,000 and 5,100 photographs.
+ENOUGH_LEARNED = 3000
+
+
+def learn(parts, photos, captions, bank_size, calibration_share):
+    """Fit clones of the parts of a search.
+
+    Parameters
+    ----------
+    parts : dict of str to estimator
+        Featurizer (None for descriptors that come without one), whitener, vectorizer, regressor and index.
+    photos : list of photographs, or ndarray of shape (n_photos, d)
+        Photographs, or their descriptors.
+    captions : list of list of str
+        The sentences of each photograph.
+    bank_size, calibration_share
+        As in `TextImageSearch`.
+
+    Returns
+    -------
+    dict of str to object
+        The fitted attributes of `TextImageSearch`, but for the index.
+
+    Raises
+    ------
+    ValueError
+        If no photograph that can be read has a sentence, or descriptors hold NaN.
+    """
+    featurizer = None if parts["featurizer"] is None else clone(parts["featurizer"])
+    if are_descriptors(photos):
+        descriptors = check_descriptors(photos)
+    else:
+        descriptors = featurizer.fit(photos).transform(photos)
+        seen = ~np.isnan(descriptors).all(axis=1)
+        descriptors = descriptors[seen]
+        captions = [own for own, kept in zip(captions, seen) if kept]
+    whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
+    targets = map_descriptors(descriptors, whitener)
+    sentences, photograph = flatten_captions(captions)
+    if not sentences:
+        raise ValueError("captions holds no sentence of a readable photograph: pass at least one")
+    vectorizer = clone(parts["vectorizer"])
+    vectors = vectorizer.fit_transform(sentences, targets[photograph], **groups_for(vectorizer, photograph))
+    calibrator = None
+    if calibration_share is not None:
+        calibrator = calibrate(
+            parts["regressor"],
+            parts["index"],
+            vectors,
+            targets,
+            photograph,
+            share=calibration_share,
+            bank_size=bank_size,
+        )
+    regressor = fit_regressor(parts["regressor"], vectors, targets, photograph)
+    searched = map_descriptors(targets, getattr(regressor, "visual_map_", None))
+    return {
+        "featurizer_": featurizer,
+        "whitener_": whitener,
+        "vectorizer_": vectorizer,
+        "regressor_": regressor,
+        "bank_": predict_bank(regressor, vectors, bank_size),
+        "calibrator_": calibrator,
+        "words_": count_words(captions),
+        "centre_": normalize(searched).mean(axis=0, dtype=np.float32),
+        "n_features_in_": descriptors.shape[1],
+    }
 
 
 def fit_regressor(regressor, vectors, targets, photograph):
@@ -29,6 +104,8 @@ def new_index(index, descriptors, bank, ids=None):
 
 def calibrate(regressor, index, vectors, targets, photograph, *, share, bank_size):
     """Learn from some of the photographs, ask for the others, and fit probabilities to the answers.
+
+    It learns from all that are not set aside if these are few, and from half of all photographs if many.
 
     Parameters
     ----------
@@ -55,10 +132,14 @@ def calibrate(regressor, index, vectors, targets, photograph, *, share, bank_siz
     n_aside = min(round(share * len(captioned)), MOST_SET_ASIDE)
     if n_aside < FEWEST_SET_ASIDE or n_aside > len(captioned) - FEWEST_SET_ASIDE:
         return None
-    aside = np.sort(np.random.default_rng(0).choice(captioned, n_aside, replace=False))
-    asked = np.isin(photograph, aside)
-    learned = fit_regressor(regressor, vectors[~asked], targets, photograph[~asked])
-    bank = predict_bank(learned, vectors[~asked], bank_size)
+    rng = np.random.default_rng(0)
+    aside = np.sort(rng.choice(captioned, n_aside, replace=False))
+    others = np.setdiff1d(captioned, aside)
+    n_learned = min(len(others), max(ENOUGH_LEARNED, len(captioned) // 2))
+    known = rng.choice(others, n_learned, replace=False)
+    asked, told = np.isin(photograph, aside), np.isin(photograph, known)
+    learned = fit_regressor(regressor, vectors[told], targets, photograph[told])
+    bank = predict_bank(learned, vectors[told], bank_size)
     gallery = map_descriptors(targets[aside], getattr(learned, "visual_map_", None))
     filled = new_index(index, gallery, bank, ids=aside.tolist())
     return ConfidenceCalibrator().fit(learned.predict(vectors[asked]), filled, photograph[asked].tolist())

@@ -61,8 +61,9 @@ def recipe_parts():
 
 
 def best_parts():
-    """As the default, with three offline backbones side by side and sentence embeddings beside words."""
+    """As the default, with three offline backbones, sentence embeddings beside words, and a third map."""
     parts = default_parts()
+    sharper = _contrastive().set_params(temperature=0.07, random_state=1)
     resolutions = {"efficientnet_lite2": 300, "efficientnet_lite1": 280, "efficientnet_lite0": 260}
     return parts | {
         "featurizer": FeatureUnion(
@@ -72,6 +73,7 @@ def best_parts():
             ]
         ),
         "vectorizer": FeatureUnion([("words", CaptionVectorizer()), ("meaning", SentenceVectorizer())]),
+        "regressor": MapEnsemble([*parts["regressor"].estimators, ("sharper", sharper)], random_state=0),
     }
 
 

@@ -4,8 +4,7 @@ import os
 from functools import cached_property
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.preprocessing import normalize
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from txt2img.images import class_descriptors
@@ -18,13 +17,12 @@ from txt2img.search.inputs import (
     check_k,
     check_share,
     flatten_captions,
-    groups_for,
     map_descriptors,
 )
-from txt2img.search.learning import calibrate, fit_regressor, new_index, predict_bank
+from txt2img.search.learning import learn, new_index
 from txt2img.search.presets import PRESETS, class_names_parts, default_parts
 from txt2img.search.query import Query, as_queries, query_vectors
-from txt2img.search.words import best_words, count_words, word_directions
+from txt2img.search.words import best_words, word_directions
 
 
 class TextImageSearch(BaseEstimator):
@@ -113,8 +111,8 @@ class TextImageSearch(BaseEstimator):
             - ``"default"``: descriptors from two layers of ResNet-152, whitened halfway; TF-IDF of all
               words; the average of two maps, ridge regression and a contrastive one; cosine with hubness
               correction. What ``TextImageSearch()`` is too.
-            - ``"best"``: the default with three offline backbones side by side and an embedding of the
-              sentence beside the words; needs the extra ``offline``.
+            - ``"best"``: the default with three offline backbones side by side, an embedding of the
+              sentence beside the words and a second contrastive map; needs the extra ``offline``.
             - ``"cross_language"``: the best without the words, for asking in other languages than those of
               the captions.
             - ``"recipe"``: the recipe that this library started from and is measured against. ResNet-152
@@ -206,48 +204,13 @@ class TextImageSearch(BaseEstimator):
         """
         photos = as_photographs(photos)
         captions = check_captions(captions, len(photos))
+        check_share(self.calibration_share)
         given = {name: getattr(self, name) for name in default_parts()}
         parts = default_parts() | {name: part for name, part in given.items() if part is not None}
-        featurizer = None
-        if self.featurizer is not None or not are_descriptors(photos):
-            featurizer = clone(parts["featurizer"])
-        if are_descriptors(photos):
-            descriptors = check_descriptors(photos)
-        else:
-            descriptors = featurizer.fit(photos).transform(photos)
-            seen = ~np.isnan(descriptors).all(axis=1)
-            descriptors = descriptors[seen]
-            captions = [own for own, kept in zip(captions, seen) if kept]
-        whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
-        targets = map_descriptors(descriptors, whitener)
-        sentences, photograph = flatten_captions(captions)
-        if not sentences:
-            raise ValueError("captions holds no sentence of a readable photograph: pass at least one")
-        vectorizer = clone(parts["vectorizer"])
-        vectors = vectorizer.fit_transform(
-            sentences, targets[photograph], **groups_for(vectorizer, photograph)
-        )
-        calibrator = None
-        check_share(self.calibration_share)
-        if self.calibration_share is not None:
-            calibrator = calibrate(
-                parts["regressor"],
-                parts["index"],
-                vectors,
-                targets,
-                photograph,
-                share=self.calibration_share,
-                bank_size=self.bank_size,
-            )
-        regressor = fit_regressor(parts["regressor"], vectors, targets, photograph)
-        bank = predict_bank(regressor, vectors, self.bank_size)
-        searched = map_descriptors(targets, getattr(regressor, "visual_map_", None))
-        centre = normalize(searched).mean(axis=0, dtype=np.float32)
-        self.featurizer_, self.whitener_, self.vectorizer_ = featurizer, whitener, vectorizer
-        self.regressor_, self.bank_, self.index_ = regressor, bank, None
-        self.calibrator_ = calibrator
-        self.n_features_in_ = descriptors.shape[1]
-        self.centre_, self.words_ = centre, count_words(captions)
+        if self.featurizer is None and are_descriptors(photos):
+            parts["featurizer"] = None
+        learned = learn(parts, photos, captions, self.bank_size, self.calibration_share)
+        vars(self).update(learned, index_=None)
         self.__dict__.pop("_word_directions", None)
         return self
 
