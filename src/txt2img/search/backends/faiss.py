@@ -31,10 +31,10 @@ ROWS_AT_ONCE = 2**16
 class FaissBackend(Backend):
     """Candidates from faiss, scored exactly by the descriptors themselves.
 
-    The descriptors are kept as `ExactBackend` keeps them, in memory or on disk. A faiss index beside
-    them finds candidates, whose scores are then computed from the descriptors, so that a score does not depend on
-    how a photograph was found. The hubness bias is one more coordinate in faiss, where the query has its share
-    of it, and is added as it is when candidates are scored.
+    The descriptors are kept as `ExactBackend` keeps them, in memory or on disk. A faiss index beside them
+    finds candidates, whose scores are then computed from the descriptors, so that a score does not depend
+    on how a photograph was found. The hubness bias is one more coordinate in faiss, where the query has its
+    share of it, and is added as it is when candidates are scored.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ class FaissBackend(Backend):
         See `Backend`.
     kind : {"auto", "flat", "hnsw", "ivfpq"}, default="auto"
         - ``"flat"``: everything is compared, in single precision.
-        - ``"hnsw"``: a graph of near photographs, with 2 bytes a number and about 270 bytes of links for
+        - ``"hnsw"``: a graph of near photographs, with 2 bytes a number and about 140 bytes of links for
           each.
         - ``"ivfpq"``: 4 sqrt(n) lists of near photographs, with 1 byte for 4 numbers. With fewer than 9,984
           photographs it is flat, as there are too few to learn codes from.
         - ``"auto"``: flat up to 50,000 photographs, a graph up to 10 million, and lists beyond.
-    n_links : int, default=32
+    n_links : int, default=16
         Photographs that each one of a graph is linked to, and twice as many at the bottom.
     ef_construction : int, default=100
         Candidates for links when a graph is built.
@@ -81,7 +81,7 @@ class FaissBackend(Backend):
         has_bias=False,
         dtype="float32",
         kind="auto",
-        n_links=32,
+        n_links=16,
         ef_construction=100,
         ef_search=64,
         n_probe=32,
