@@ -4,9 +4,9 @@
     python benchmarks/search_speed.py --parts one batch
 
 The parts: "one", 1,000 photographs of 2,048 numbers asked one query at a time, beside NearestNeighbors;
-"sentence", from a sentence to its answer by the default search; "batch", 5,000 queries at once among 1,000
-and 20,000 photographs, beside faiss's IndexFlatIP; "million", a million photographs of 256 numbers, exactly
-in half precision from disk and by faiss's graph. The sides take turns, and figures are medians over the rounds.
+"sentence", from a sentence to its answer by the default search; "batch", 5,000 queries among 1,000 and
+20,000 photographs, beside faiss's IndexFlatIP; "million", a million photographs of 256 numbers, exactly in
+half precision from disk and by faiss's graph. The sides take turns, and figures are medians over the rounds.
 
 The million descriptors are made up like real ones: photographs lie about 20,000 centres, and both the centres
 and what is around them spread less and less from one direction to the next, as 1 / sqrt(number of the
@@ -26,8 +26,8 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from txt2img import ImageIndex, TextImageSearch
+from txt2img._vectors import unit_rows
 from txt2img.datasets import make_captioned_descriptors
-from txt2img.search.vectors import unit_rows
 
 K = 10
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from txt2img.search.vectors import unit_rows
+from txt2img._vectors import unit_rows
 
 # How many times as many photographs are looked at first as there are to be groups.
 LOOK_AHEAD = 4

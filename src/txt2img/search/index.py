@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._vectors import unit_rows
 from txt2img.persistence import SaveMixin
 from txt2img.search.backends import new_backend
 from txt2img.search.catalogue import Catalogue, as_columns, as_id_list
@@ -15,7 +16,6 @@ from txt2img.search.hubness import csls_bias, softmax_bias
 from txt2img.search.inputs import check_k
 from txt2img.search.neighbors import NeighborsMixin
 from txt2img.search.rows import check_queries, check_rows
-from txt2img.search.vectors import unit_rows
 
 # Once more slots than these are empty, and as many as full ones, they are closed up.
 MOST_REMOVED = 1000
