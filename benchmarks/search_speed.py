@@ -83,9 +83,9 @@ def measure_one(arguments):
 
 def measure_sentence(arguments):
     """Ask the default search, learned from made-up captions, one sentence a call."""
-    captions, descriptors = make_captioned_descriptors(4000, 5, random_state=0)
-    search = TextImageSearch().fit(descriptors[:3000], captions[:3000]).add(descriptors[3000:])
-    sentences = [own[0] for own in captions[3000:]][: max(2, int(arguments.scale * 1000))]
+    captions, descriptors = make_captioned_descriptors(2000, 5, n_features=512, random_state=0)
+    search = TextImageSearch().fit(descriptors[:1000], captions[:1000]).add(descriptors[1000:])
+    sentences = [own[0] for own in captions[1000:]][: max(2, int(arguments.scale * 1000))]
     vectors = search.vectorizer_.transform(sentences)
     predicted = search.predict(sentences)
     sides = {
