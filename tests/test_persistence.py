@@ -8,7 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -117,8 +117,7 @@ def assert_same(ours, theirs):
     assert type(ours) is type(theirs)
     if isinstance(theirs, BaseEstimator):
         assert_same(ours.get_params(deep=False), theirs.get_params(deep=False))
-        attributes = ({k: v for k, v in vars(each).items() if k.endswith("_")} for each in (ours, theirs))
-        assert_same(*attributes)
+        assert_same(*map(fitted_state, (ours, theirs)))
     elif isinstance(theirs, np.ndarray):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
         assert ours.flags.f_contiguous == theirs.flags.f_contiguous
@@ -135,6 +134,12 @@ def assert_same(ours, theirs):
             assert_same(our, their)
     else:
         assert ours == theirs
+
+
+def fitted_state(estimator):
+    if hasattr(estimator, "_saved_state"):
+        return estimator._saved_state()
+    return {name: value for name, value in vars(estimator).items() if name.endswith("_")}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -253,7 +258,7 @@ def test_a_crash_at_any_write_leaves_the_old_state(saved, tmp_path, monkeypatch,
                 break
         smaller.save(folder)
         assert len(TextImageSearch.load(folder)) == 49
-    assert n_writes == 3  # descriptors, bias and manifest
+    assert n_writes == 2  # which slots are empty, and the manifest
     assert len(TextImageSearch.load(folder)) == 49
 
 
@@ -307,7 +312,10 @@ def crash_at_write(patch, n_writes, error):
             TextToVisualRegressor(random_state=np.random.RandomState(0)),
             r"estimator\.random_state is a RandomState",
         ),
-        (ImageIndex().fit(X[:1], ids=[Path("a.jpg")]), r"estimator\.ids_\[0\] is a PosixPath"),
+        (
+            ImageIndex().fit(X[:1], ids=[Fraction(1, 2)]),
+            r"estimator\.catalogue_\['ids_'\]\[0\] is a Fraction",
+        ),
         (make_pipeline(CaptionVectorizer(), "passthrough", io), r"estimator\.steps\[2\]\[1\] is a module"),
     ],
 )

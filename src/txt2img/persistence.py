@@ -3,7 +3,9 @@
 A saved estimator is a folder: ``manifest.json`` holds the classes, parameters and plain values, and for
 every array the name, type, shape and SHA-256 sum of a ``.npy`` file beside it, named after that sum. Arrays
 are written first, and the manifest is put in place last, in one step; a process that dies on the way leaves
-what was there before. Loading builds only classes of a closed list and reads arrays with pickle forbidden.
+what was there before, and one that reads meanwhile gets the old state or the new. Loading builds only
+classes of a closed list and reads arrays with pickle forbidden. Large arrays are not read but mapped into
+memory, so that loading takes no longer the more photographs there are.
 """
 
 import hashlib
@@ -13,13 +15,16 @@ import json
 import os
 import re
 import secrets
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
+from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
 from txt2img.exceptions import SavedFileError
 
@@ -27,6 +32,8 @@ FORMAT_VERSION = 1
 _SCIKIT_LEARN = (FeatureUnion, KernelRidge, Normalizer, Pipeline, StandardScaler)
 MANIFEST = "manifest.json"
 _OWN_FILE = re.compile(r"[0-9a-f]{64}\.npy(\.[0-9a-f]{8}\.part)?|manifest\.json\.[0-9a-f]{8}\.part")
+# Larger files of arrays are mapped.
+MAPPED_BYTES = 2**24
 _DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
@@ -82,22 +89,27 @@ def save(estimator, path):
         },
     }
     for digest, array in writer.arrays.items():
-        file, content = folder / f"{digest}.npy", _npy(array)
-        if not file.exists() or file.read_bytes() != content:
-            _write(file, content)
-    _write(folder / MANIFEST, json.dumps(manifest, ensure_ascii=True, indent=1).encode("ascii"))
+        file = folder / f"{digest}.npy"
+        if not file.exists() or _digest_of_file(file) != digest:
+            _write(file, partial(_write_array, array))
+    content = json.dumps(manifest, ensure_ascii=True, indent=1).encode("ascii")
+    _write(folder / MANIFEST, lambda stream: stream.write(content))
     for file in folder.iterdir():
         if _OWN_FILE.fullmatch(file.name) and file.name.removesuffix(".npy") not in writer.arrays:
             file.unlink(missing_ok=True)
 
 
-def load(path):
+def load(path, *, verify=False):
     """Load an estimator saved by :func:`save`.
 
     Parameters
     ----------
     path : str or path-like
         The folder.
+    verify : bool, default=False
+        Whether to read the files of more than 16 MiB too and compare them with their SHA-256 sums. Without
+        it, such a file is mapped into memory, and only its head and its size are checked. Smaller files are
+        always read and compared.
 
     Returns
     -------
@@ -119,13 +131,77 @@ def load(path):
     ...     load(folder)
     ImageIndex(metric='euclidean')
     """
-    folder = Path(path)
+    folder, content = Path(path), _read_manifest(path)
+    while True:
+        try:
+            return _load(folder, content, verify)
+        except SavedFileError:
+            # Files may be missing because a new state was saved meanwhile.
+            before, content = content, _read_manifest(path)
+            if content == before:
+                raise
+
+
+class SaveMixin:
+    """Methods `save` and `load` of an estimator."""
+
+    def save(self, path):
+        """Save the fitted estimator to a folder, without pickle.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder; what was saved there before is replaced in one step.
+
+        See Also
+        --------
+        txt2img.persistence : What is saved, and in which form.
+        """
+        check_is_fitted(self)
+        save(self, path)
+
+    @classmethod
+    def load(cls, path, *, verify=False):
+        """Load what `save` saved.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder.
+        verify : bool, default=False
+            Whether to compare files of more than 16 MiB with their SHA-256 sums too, which reads them
+            all. Without it they are mapped into memory, and read when they are needed.
+
+        Returns
+        -------
+        estimator
+            It answers as the saved one did, bit for bit.
+
+        Raises
+        ------
+        SavedFileError
+            If the folder holds nothing of the kind, or something damaged or of a newer format.
+        """
+        estimator = load(path, verify=verify)
+        if not isinstance(estimator, cls):
+            raise SavedFileError(
+                f"path={os.fspath(path)!r} holds a {type(estimator).__name__}, not a {cls.__name__}"
+            )
+        return estimator
+
+
+def _read_manifest(path):
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        return (Path(path) / MANIFEST).read_bytes()
     except FileNotFoundError:
         raise SavedFileError(
             f"path={os.fspath(path)!r} holds no {MANIFEST}: nothing was saved there"
         ) from None
+
+
+def _load(folder, content, verify):
+    try:
+        manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise SavedFileError(f"{folder / MANIFEST} is damaged: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != "txt2img":
@@ -137,7 +213,7 @@ def load(path):
             "load it with the version of txt2img that wrote it, or a newer one"
         )
     try:
-        return _Reader(folder, manifest["arrays"]).decode(manifest["estimator"])
+        return _Reader(folder, manifest["arrays"], verify).decode(manifest["estimator"])
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, SavedFileError):
             raise
@@ -155,6 +231,8 @@ class _Writer:
             return value
         if isinstance(value, np.generic):
             return self.encode(value.item(), name)
+        if isinstance(value, PurePath):
+            return {"path": str(value)}
         if isinstance(value, np.ndarray):
             return self._encode_array(value, name)
         if isinstance(value, tuple):
@@ -177,7 +255,10 @@ class _Writer:
             key: os.fspath(value) if isinstance(value, os.PathLike) else value
             for key, value in estimator.get_params(deep=False).items()
         }
-        fitted = {key: value for key, value in vars(estimator).items() if key.endswith("_")}
+        if hasattr(estimator, "_saved_state"):
+            fitted = estimator._saved_state()
+        else:
+            fitted = {key: value for key, value in vars(estimator).items() if key.endswith("_")}
         return {
             "class": type(estimator).__name__,
             "parameters": {key: self.encode(value, f"{name}.{key}") for key, value in parameters.items()},
@@ -187,7 +268,7 @@ class _Writer:
     def _encode_array(self, array, name):
         if array.dtype == object:
             return {"objects": self.encode(array.tolist(), name)}
-        digest = hashlib.sha256(_npy(array)).hexdigest()
+        digest = _digest_of_array(array)
         self.arrays[digest] = array
         return {"array": digest}
 
@@ -195,9 +276,10 @@ class _Writer:
 class _Reader:
     """Builds estimators and values from JSON and the arrays beside it."""
 
-    def __init__(self, folder, arrays):
+    def __init__(self, folder, arrays, verify):
         self.folder = folder
         self.arrays = arrays
+        self.verify = verify
 
     def decode(self, value):
         if isinstance(value, list):
@@ -213,6 +295,8 @@ class _Reader:
             return {key: self.decode(item) for key, item in content.items()}
         if kind == "dtype":
             return _DTYPES[content]
+        if kind == "path":
+            return Path(content)
         if kind == "objects":
             items = self.decode(content)
             array = np.empty(len(items), dtype=object)
@@ -232,12 +316,16 @@ class _Reader:
             )
         parameters = {key: self.decode(item) for key, item in value["parameters"].items()}
         estimator = classes[value["class"]](**parameters)
-        for key, item in value["fitted"].items():
+        for key in value["fitted"]:
             if not key.endswith("_") or key.startswith("_"):
                 raise SavedFileError(
                     f"{self.folder / MANIFEST} sets the attribute {key!r}, which is not allowed"
                 )
-            setattr(estimator, key, self.decode(item))
+        state = {key: self.decode(item) for key, item in value["fitted"].items()}
+        if state and hasattr(estimator, "_restore_state"):
+            estimator._restore_state(state)
+        else:
+            vars(estimator).update(state)
         return estimator
 
     def _decode_array(self, digest):
@@ -251,6 +339,8 @@ class _Reader:
             )
         file = self.folder / f"{digest}.npy"
         try:
+            if file.stat().st_size > MAPPED_BYTES:
+                return self._map(file, digest)
             content = file.read_bytes()
         except FileNotFoundError:
             raise SavedFileError(f"{file} is missing") from None
@@ -261,6 +351,18 @@ class _Reader:
             return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         except ValueError as error:
             raise SavedFileError(f"{file} is not an array of numbers: {error}") from error
+
+    def _map(self, file, digest):
+        """Map a file into memory; what is changed there is not written to it."""
+        try:
+            array = np.lib.format.open_memmap(file, mode="c")
+        except (ValueError, OverflowError) as error:
+            raise SavedFileError(f"{file} is not an array of numbers, or cut off: {error}") from error
+        if array.offset + array.nbytes != file.stat().st_size:
+            raise SavedFileError(f"{file} is damaged: it is longer than its array")
+        if self.verify and _digest_of_file(file) != digest:
+            raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
+        return array.view(np.ndarray)
 
 
 def _holds_manifest(folder):
@@ -284,18 +386,27 @@ def _known_classes():
     }
 
 
-def _npy(array):
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def _write_array(array, stream):
+    np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
-def _write(file, content):
+def _digest_of_array(array):
+    digest = hashlib.sha256()
+    _write_array(array, SimpleNamespace(write=digest.update))
+    return digest.hexdigest()
+
+
+def _digest_of_file(file):
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write(file, write_to):
     """Write a file under a temporary name, make sure it is on the disk, and give it its name."""
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "wb") as stream:
-            stream.write(content)
+            write_to(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)

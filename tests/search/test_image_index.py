@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
 
 from txt2img import ImageIndex
-from txt2img.search import index as index_module
+from txt2img.search.backends import exact
 
 METRICS = ("cosine", "euclidean", "inner_product")
 every_metric = pytest.mark.parametrize("metric", METRICS)
@@ -94,11 +94,14 @@ def test_score_factors_rank_as_search_does(metric, hubness):
 
 
 @every_metric
-@pytest.mark.parametrize("block_bytes", [1, 4 * 40 * 3])
-def test_blocks_do_not_change_the_answer(monkeypatch, metric, block_bytes):
-    index, queries = ImageIndex(metric).fit(rows(40)), rows(10, seed=1)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("block_bytes", [1, 4 * 10 * 7, 4 * 40 * 3])
+def test_blocks_do_not_change_the_answer(monkeypatch, metric, dtype, block_bytes):
+    index, queries = ImageIndex(metric, dtype=dtype).fit(rows(40)), rows(10, seed=1)
+    index.add(rows(5, seed=2)).remove([3, 7, 41])
     scores, ids = index.search(queries, k=7)
-    monkeypatch.setattr(index_module, "BLOCK_BYTES", block_bytes)
+    for name in ("ROW_BYTES", "SCORE_BYTES"):
+        monkeypatch.setattr(exact, name, block_bytes)
     again, same_ids = index.search(queries, k=7)
     assert_allclose(again, scores, atol=1e-5)
     assert_array_equal(same_ids, ids)

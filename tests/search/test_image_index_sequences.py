@@ -1,10 +1,20 @@
-"""Any sequence of additions, removals and searches against a dictionary from ids to descriptors."""
+"""Any sequence of changes, searches, savings and loadings against a dictionary from ids to descriptors."""
+
+import tempfile
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from pytest import raises, warns
 
@@ -56,11 +66,40 @@ class IndexAgainstDictionary(RuleBasedStateMachine):
         for id in set(chosen):
             del self.model[id]
 
+    @rule(data=st.data(), new=st.lists(descriptors, min_size=1, max_size=3))
+    @precondition(lambda self: len(self.model) > 2)
+    def update(self, data, new):
+        chosen = data.draw(
+            st.lists(st.sampled_from(list(self.model)), min_size=len(new), max_size=len(new), unique=True)
+        )
+        self.index.update(chosen, new)
+        self.model |= zip(chosen, new)
+
+    @rule()
+    def compact(self):
+        self.index.compact()
+
+    @rule(verify=st.booleans())
+    def save_and_load(self, verify):
+        with tempfile.TemporaryDirectory() as folder:
+            self.index.save(folder)
+            self.index = ImageIndex.load(folder, verify=verify)
+
     @rule(chosen=st.lists(ids, min_size=1, max_size=3))
     def remove_unknown(self, chosen):
         if not set(chosen) <= self.model.keys():
             with raises(KeyError, match="not in the index"):
                 self.index.remove(chosen)
+
+    @rule(query=descriptors, data=st.data())
+    @precondition(lambda self: self.model)
+    def search_some(self, query, data):
+        chosen = set(data.draw(st.lists(st.sampled_from(list(self.model)), max_size=6)))
+        scores, found = self.index.search([query], 3, where=chosen)
+        own = dict(zip(self.model, self.expected_scores(query)))
+        assert set(found[0].tolist()) <= chosen
+        expected = sorted((own[id] for id in chosen), reverse=True)[:3]
+        assert_allclose(scores[0], expected, atol=1e-5)
 
     @rule(query=descriptors, k=st.integers(1, 12))
     def search(self, query, k):
@@ -95,5 +134,17 @@ class IndexAgainstDictionary(RuleBasedStateMachine):
             assert_array_equal(self.index.descriptors_, list(self.model.values()))
 
 
-TestIndexAgainstDictionary = IndexAgainstDictionary.TestCase
-TestIndexAgainstDictionary.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+def run(max_examples):
+    run_state_machine_as_test(
+        IndexAgainstDictionary,
+        settings=settings(max_examples=max_examples, stateful_step_count=20, deadline=None),
+    )
+
+
+def test_sequences():
+    run(40)
+
+
+@pytest.mark.slow
+def test_a_thousand_sequences():
+    run(1000)

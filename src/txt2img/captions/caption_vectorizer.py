@@ -202,7 +202,8 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         UnknownWordsWarning
             If a caption has no term of the vocabulary.
         """
-        check_is_fitted(self, "vocabulary_")
+        if not hasattr(self, "vocabulary_"):
+            check_is_fitted(self, "vocabulary_")
         captions = check_captions(captions)
         X = self._vectors([self._words(caption) for caption in captions])
         without_term = np.flatnonzero(np.diff(X.indptr) == 0)

@@ -167,7 +167,8 @@ class MapEnsemble(
         ndarray of shape (n_captions, n_components of all maps)
             Predictions, comparable by cosine with ``visual_map_.transform(descriptors)``.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "estimators_"):
+            check_is_fitted(self)
         return side_by_side([estimator.predict(X) for estimator in self.estimators_], self.lengths_)
 
     def transform(self, X):

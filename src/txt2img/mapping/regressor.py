@@ -307,6 +307,18 @@ class TextToVisualRegressor(
             if not isinstance(self.alpha, Real):
                 raise ValueError(f"init='ridge' takes one strength, not alpha={self.alpha!r}: pass a number")
 
+    def _needs_no_conversion(self, X):
+        """Say whether X is what scikit-learn's check would return, as that takes longer than a prediction."""
+        return (
+            type(X) in (np.ndarray, sp.csr_matrix)
+            and X.dtype in (np.float32, np.float64)
+            and X.ndim == 2
+            and X.shape[0] > 0
+            and X.shape[1] == self.n_features_in_
+            and not hasattr(self, "feature_names_in_")
+            and np.isfinite(X.data if sp.issparse(X) else X).all()
+        )
+
     # What goes on learning in partial_fit.
     _learner = None
 
@@ -403,8 +415,10 @@ class TextToVisualRegressor(
             Predicted descriptors, with as many dimensions as the `y` that was fitted; in the space of
             `visual_map_` if there is one.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
+        if not self._needs_no_conversion(X):
+            X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         predicted = predict_network(X, self.coefs_, self.intercepts_).astype(X.dtype, copy=False)
         return predicted.ravel() if self.single_output_ else predicted
 

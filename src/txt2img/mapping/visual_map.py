@@ -2,8 +2,9 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_array
+
+from txt2img._vectors import unit_rows
 
 
 class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -103,4 +104,4 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
 def side_by_side(parts, lengths):
     """Bring the rows of each part to its length and put the parts side by side."""
-    return np.hstack([normalize(part) * part.dtype.type(length) for part, length in zip(parts, lengths)])
+    return np.hstack([unit_rows(part) * part.dtype.type(length) for part, length in zip(parts, lengths)])

@@ -18,6 +18,8 @@ class Hit(NamedTuple):
         How probable it is that this is the photograph meant, given that it is in the gallery; None if the
         search was not calibrated, or asked with a photograph. It means the same for every query, so that one
         cut-off serves them all.
+    duplicates : tuple of hashables, default=()
+        Ids of its near-duplicates, if the search was asked to group them.
 
     Examples
     --------
@@ -30,6 +32,7 @@ class Hit(NamedTuple):
     score: float
     rank: int
     probability: float | None = None
+    duplicates: tuple = ()
 
 
 class Word(NamedTuple):
@@ -53,9 +56,35 @@ class Word(NamedTuple):
     score: float
 
 
-def as_hits(scores, ids, probabilities):
-    """Make of the arrays that an index finds one list of hits a query."""
-    return [
-        [Hit(id, score, rank, p) for rank, (id, score, p) in enumerate(zip(*row), start=1)]
-        for row in zip(ids.tolist(), scores.tolist(), probabilities.tolist())
-    ]
+def as_hits(scores, ids, probabilities=None, *, calibrated, grouped):
+    """Make of the arrays that an index finds one list of hits a query.
+
+    Parameters
+    ----------
+    scores, ids : ndarrays of shape (n_queries, k)
+        From `ImageIndex.search`.
+    probabilities : ndarray of shape (n_queries, k), default=None
+        From there too.
+    calibrated : ndarray of shape (n_queries,), dtype bool
+        Of which queries the probabilities hold.
+    grouped : bool
+        Whether each of ids is a tuple of near-duplicates, empty where there are no more.
+
+    Returns
+    -------
+    list of list of Hit
+        The best first.
+    """
+    answers = []
+    for query, (own_scores, own_ids) in enumerate(zip(scores.tolist(), ids.tolist())):
+        chances = [None] * len(own_ids)
+        if probabilities is not None and calibrated[query]:
+            chances = probabilities[query].tolist()
+        if grouped:
+            found = zip([own for own in own_ids if own], own_scores, chances)
+            hits = [Hit(own[0], score, rank, p, own[1:]) for rank, (own, score, p) in enumerate(found, 1)]
+        else:
+            found = zip(own_ids, own_scores, chances)
+            hits = [Hit(id, score, rank, p) for rank, (id, score, p) in enumerate(found, 1)]
+        answers.append(hits)
+    return answers

@@ -1,30 +1,47 @@
 """ImageIndex: the photographs whose descriptors are nearest."""
 
-import warnings
-from functools import cached_property
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from txt2img._vectors import unit_rows
+from txt2img.persistence import SaveMixin
+from txt2img.search.backends import new_backend
+from txt2img.search.catalogue import Catalogue, as_columns, as_id_list
+from txt2img.search.duplicates import find_groups
 from txt2img.search.hubness import csls_bias, softmax_bias
 from txt2img.search.inputs import check_k
-from txt2img.search.top_k import top_k
+from txt2img.search.neighbors import NeighborsMixin
+from txt2img.search.rows import check_queries, check_rows
 
-BLOCK_BYTES = 2**26
+# Once more slots than these are empty, and as many as full ones, they are closed up.
+MOST_REMOVED = 1000
 
 
-class ImageIndex(BaseEstimator):
-    """Find the photographs whose descriptors are nearest to a predicted descriptor, exactly.
+class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator):
+    """Find the photographs whose descriptors are nearest to a predicted descriptor.
 
     Parameters
     ----------
     metric : {"cosine", "euclidean", "inner_product"}, default="cosine"
         What near means. The score is the cosine, the negative distance, or the inner product, so that
         greater is always better.
+    backend : {"exact", "faiss", "milvus"}, default="exact"
+        What stores the descriptors and finds the best of them.
+
+        - ``"exact"``: every photograph is compared, blockwise, in memory or from disk.
+        - ``"faiss"``: graphs and inverted lists of faiss, for millions on one machine; needs the extra
+          ``faiss``.
+        - ``"milvus"``: a file of Milvus Lite, or a Milvus cluster; needs the extra ``milvus``.
+    backend_params : dict, default=None
+        What the backend takes beside, by name: see :class:`~txt2img.search.backends.faiss.FaissBackend` and
+        :class:`~txt2img.search.backends.milvus.MilvusBackend`.
+    dtype : {"float32", "float16", "int8"}, default="float32"
+        Type in which descriptors are kept: 4, 2 or 1 bytes a number. Scores are computed in single
+        precision from what is kept.
     hubness : {"csls", "softmax"} or None, default=None
         Correction for photographs that come near to almost every query, by one bias a photograph that
         is added to the score. It compares the photograph with a `bank` of typical queries, given to
@@ -45,11 +62,13 @@ class ImageIndex(BaseEstimator):
     Attributes
     ----------
     ids_ : ndarray of shape (n_photographs,)
-        Id of each photograph, in the order of the rows.
+        Id of each photograph, in order of arrival: row by row.
     descriptors_ : ndarray of shape (n_photographs, n_features), dtype float32
-        Descriptors, of length 1 if the metric is the cosine.
+        Descriptors as they are kept, of length 1 if the metric is the cosine.
     bias_ : ndarray of shape (n_photographs,), dtype float32, or None
         What the hubness correction adds to the scores.
+    metadata_ : dict of str to ndarray of shape (n_photographs,)
+        Columns beside the ids.
     bank_ : ndarray of shape (n_bank, n_features), dtype float32, or None
         Typical queries from which the bias of photographs added later is computed.
     n_features_in_ : int
@@ -73,6 +92,9 @@ class ImageIndex(BaseEstimator):
 
     _parameter_constraints: dict = {
         "metric": [StrOptions({"cosine", "euclidean", "inner_product"})],
+        "backend": [StrOptions({"exact", "faiss", "milvus"})],
+        "backend_params": [dict, None],
+        "dtype": [StrOptions({"float32", "float16", "int8"})],
         "hubness": [StrOptions({"csls", "softmax"}), None],
         "hubness_neighbors": [Interval(Integral, 1, None, closed="left")],
         "hubness_temperature": [Interval(Real, 0, None, closed="neither")],
@@ -83,19 +105,25 @@ class ImageIndex(BaseEstimator):
         self,
         metric="cosine",
         *,
+        backend="exact",
+        backend_params=None,
+        dtype="float32",
         hubness=None,
         hubness_neighbors=10,
         hubness_temperature=0.05,
         n_neighbors=5,
     ):
         self.metric = metric
+        self.backend = backend
+        self.backend_params = backend_params
+        self.dtype = dtype
         self.hubness = hubness
         self.hubness_neighbors = hubness_neighbors
         self.hubness_temperature = hubness_temperature
         self.n_neighbors = n_neighbors
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, ids=None, bank=None):
+    def fit(self, X, y=None, *, ids=None, bank=None, metadata=None):
         """Take in photographs, in place of any taken in before.
 
         Parameters
@@ -110,6 +138,8 @@ class ImageIndex(BaseEstimator):
         bank : array-like of shape (n_bank, n_features), default=None
             Predicted descriptors of typical queries, such as the training captions. Needed for a
             hubness correction.
+        metadata : dict of str to sequence of length n_photographs, or DataFrame, default=None
+            What else is known of the photographs, such as the year, for conditions in `search`.
 
         Returns
         -------
@@ -119,8 +149,10 @@ class ImageIndex(BaseEstimator):
         Raises
         ------
         ValueError
-            If ids are of another number than descriptors or not all different, a row is NaN in part,
-            or the bank is missing or of another width.
+            If ids or metadata are of another number than descriptors, ids are not all different, a row is
+            NaN in part, or the bank is missing or of another width.
+        MissingExtraError
+            If the library of the backend is not installed.
         """
         if self.hubness is not None and self.metric == "euclidean":
             raise ValueError(
@@ -130,16 +162,19 @@ class ImageIndex(BaseEstimator):
             raise ValueError(
                 f"hubness={self.hubness!r} needs bank: pass the predicted descriptors of training captions"
             )
-        X, ids = self._check_rows(X, ids, first_id=0, reset=True)
+        X, ids, columns = check_rows(self, X, ids, metadata, reset=True)
         self.bank_ = None
         if self.hubness is not None:
-            self.bank_ = self._prepare(self._check_queries(np.array(bank, dtype=np.float32), name="bank"))
-        self.descriptors_ = self._prepare(X)
-        self.bias_ = self._bias_of(self.descriptors_)
-        self._set_ids(ids)
+            self.bank_ = self._prepare(
+                check_queries(np.array(bank, dtype=np.float32), self.n_features_in_, "bank")
+            )
+        backend = self._new_backend()
+        descriptors = self._prepare(X)
+        backend.add(descriptors, self._bias_of(descriptors))
+        self._backend, self._catalogue = backend, Catalogue(ids, columns)
         return self
 
-    def add(self, X, *, ids=None):
+    def add(self, X, *, ids=None, metadata=None):
         """Take in further photographs.
 
         Parameters
@@ -149,6 +184,8 @@ class ImageIndex(BaseEstimator):
         ids : sequence of hashables of length n_photographs, default=None
             Name of each photograph, none of them in the index yet. By default the numbers from the
             greatest number in the index on.
+        metadata : dict of str to sequence of length n_photographs, or DataFrame, default=None
+            The same columns as `fit` was given.
 
         Returns
         -------
@@ -158,27 +195,60 @@ class ImageIndex(BaseEstimator):
         Raises
         ------
         ValueError
-            If an id is in the index already, or as in `fit`.
+            If an id is in the index already, a column is missing, or as in `fit`.
         """
         check_is_fitted(self)
-        first_id = max((id for id in self.ids_.tolist() if isinstance(id, int)), default=-1) + 1
-        X, ids = self._check_rows(X, ids, first_id=first_id, reset=False)
-        known = [id for id in ids if id in self._row_of]
-        if known:
-            raise ValueError(
-                f"ids holds {len(known)} ids that are in the index already, such as {known[0]!r}: "
-                "remove them first"
-            )
-        added = self._prepare(X)
-        bias = self._bias_of(added)
-        ids = [*self.ids_.tolist(), *ids]
-        self.descriptors_ = np.concatenate([self.descriptors_, added])
-        self.bias_ = None if bias is None else np.concatenate([self.bias_, bias])
-        self._set_ids(ids)
+        first_id = self._catalogue.first_free_number() if ids is None else 0
+        X, ids, columns = check_rows(self, X, ids, metadata, first_id=first_id)
+        self._catalogue.check_new(ids, columns)
+        if ids:
+            descriptors = self._prepare(X)
+            self._backend.add(descriptors, self._bias_of(descriptors))
+            self._catalogue.add(ids, columns)
+        return self
+
+    def update(self, ids, X=None, *, metadata=None):
+        """Change the descriptors of photographs, their metadata, or both; they keep their places.
+
+        Parameters
+        ----------
+        ids : sequence of hashables of length n
+            Ids of photographs in the index, all different.
+        X : array-like of shape (n, n_features), default=None
+            Their new descriptors.
+        metadata : dict of str to sequence of length n, or DataFrame, default=None
+            New values of some of the columns.
+
+        Returns
+        -------
+        self : ImageIndex
+            The index; unchanged if an error is raised.
+
+        Raises
+        ------
+        KeyError
+            If an id is not in the index.
+        ValueError
+            If an id is named twice, a row of X holds NaN, or a column is not in the index.
+        """
+        check_is_fitted(self)
+        ids = as_id_list(ids)
+        slots, columns = self._catalogue.slots_of(ids), as_columns(metadata, len(ids))
+        if len(np.unique(slots)) < len(slots):
+            raise ValueError("ids holds an id more than once: name every photograph once")
+        self._catalogue.check_changed(columns)
+        if X is not None:
+            X = check_rows(self, X, ids, unreadable="refuse")[0]
+            descriptors = self._prepare(X)
+            self._backend.update(slots, descriptors, self._bias_of(descriptors))
+        self._catalogue.change(slots, columns)
         return self
 
     def remove(self, ids):
         """Take photographs out.
+
+        Their descriptors are let go of when there are as many removed photographs as others, or by
+        `compact`.
 
         Parameters
         ----------
@@ -196,15 +266,28 @@ class ImageIndex(BaseEstimator):
             If an id is not in the index.
         """
         check_is_fitted(self)
-        ids = _as_id_list(ids)
-        kept = np.ones(len(self), bool)
-        kept[self.rows_of(ids)] = False
-        self.descriptors_ = self.descriptors_[kept]
-        self.bias_ = None if self.bias_ is None else self.bias_[kept]
-        self._set_ids(self.ids_[kept].tolist())
+        slots = np.unique(self._catalogue.slots_of(as_id_list(ids)))
+        self._backend.remove(slots)
+        self._catalogue.remove(slots)
+        if not self._backend.forgets and self._catalogue.n_removed > max(MOST_REMOVED, len(self)):
+            self.compact()
         return self
 
-    def search(self, X, k=5, *, correction=1.0):
+    def compact(self):
+        """Let go of everything that is left of removed photographs.
+
+        Returns
+        -------
+        self : ImageIndex
+            The index, which answers as before.
+        """
+        check_is_fitted(self)
+        if self._catalogue.n_removed:
+            self._backend.compact(self._catalogue.slots)
+            self._catalogue.compact()
+        return self
+
+    def search(self, X, k=5, *, correction=1.0, where=None, group_duplicates=None, temperature=None):
         """Find the k best photographs for each query.
 
         Parameters
@@ -216,62 +299,54 @@ class ImageIndex(BaseEstimator):
         correction : float or array-like of shape (n_queries,), default=1.0
             How much of the hubness correction each query gets. It is meant for queries like those of the
             bank: descriptors of photographs as queries are better off with 0.
+        where : dict, collection of ids, or mask of shape (n_photographs,), default=None
+            Which photographs to look at.
+
+            - A dict of conditions on columns of metadata, all of which are to hold: ``{"place": "Lima"}``,
+              ``{"year": (">=", 2020)}``, ``{"place": ("in", ["Lima", "Quito"])}``,
+              ``{"year": [(">=", 2000), ("<", 2010)]}``. The comparisons are ``== != < <= > >=``, ``in``
+              and ``not in``.
+            - Ids, as a set or list.
+            - An array of bools in the order of `ids_`, such as ``index.metadata_["year"] % 2 == 0``.
+
+            If fewer than k photographs are left, as many are found as there are.
+        group_duplicates : float, default=None
+            Cosine from which on two photographs are near-duplicates, such as 0.95. They come as one answer.
+        temperature : float, default=None
+            If given, probabilities are returned too: the softmax of score / temperature over the photographs
+            that are looked at (of the negative squared distance, for the Euclidean metric).
 
         Returns
         -------
         scores : ndarray of shape (n_queries, k), dtype float32
             In falling order.
         ids : ndarray of shape (n_queries, k)
-            Ids of the photographs; of equal scores the one taken in first comes first.
+            Ids of the photographs; of equal scores the one taken in first comes first. With
+            `group_duplicates` each entry is a tuple of ids, of the best photograph and its near-duplicates
+            among those that score next; where there are fewer than k groups, empty ones with the score
+            -inf follow.
+        probabilities : ndarray of shape (n_queries, k), dtype float32
+            Only with `temperature`; of a group the sum.
 
         Raises
         ------
         ValueError
-            If k is larger than the gallery, the queries are of another width than the index, or hold NaN.
+            If k is larger than the gallery, the queries are of another width than the index, or hold NaN, or
+            a condition does not fit the metadata.
+        KeyError
+            If `where` holds an id that is not in the index.
         NotFittedError
             If no photographs were taken in yet.
         """
-        scores, rows = self._search_rows(X, k, correction)
-        return scores, self.ids_[rows]
-
-    def predict(self, X):
-        """Find the id of the best photograph for each query.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Predicted descriptors.
-
-        Returns
-        -------
-        ndarray of shape (n_queries,)
-            Ids.
-        """
-        return self.search(X, k=1)[1][:, 0]
-
-    def kneighbors(self, X, n_neighbors=None, return_distance=True):
-        """Find nearest neighbours as scikit-learn's estimators do.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Predicted descriptors.
-        n_neighbors : int, default=None
-            How many to find; by default the parameter `n_neighbors`.
-        return_distance : bool, default=True
-            Whether to return the distances too.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_queries, n_neighbors), dtype float32
-            Only if `return_distance`: 1 - score for the cosine, else the negative score.
-        rows : ndarray of shape (n_queries, n_neighbors), dtype intp
-            Rows of the photographs in the index.
-        """
-        scores, rows = self._search_rows(X, self.n_neighbors if n_neighbors is None else n_neighbors)
-        if not return_distance:
-            return rows
-        return (1 - scores if self.metric == "cosine" else -scores), rows
+        find, n_allowed = self._finder(X, k, correction, where, temperature)
+        if group_duplicates is None:
+            scores, slots, probabilities = find(min(k, n_allowed))
+            ids = self._catalogue.ids_at(slots)
+        else:
+            scores, ids, probabilities = find_groups(
+                find, k, n_allowed, self._backend.descriptors, self._catalogue.ids_at, group_duplicates
+            )
+        return (scores, ids) if temperature is None else (scores, ids, probabilities)
 
     def rows_of(self, ids):
         """Give the rows in which photographs are.
@@ -292,11 +367,7 @@ class ImageIndex(BaseEstimator):
             If an id is not in the index.
         """
         check_is_fitted(self)
-        ids = _as_id_list(ids)
-        unknown = [id for id in ids if id not in self._row_of]
-        if unknown:
-            raise KeyError(f"ids holds {len(unknown)} ids that are not in the index, such as {unknown[0]!r}")
-        return np.array([self._row_of[id] for id in ids], np.intp)
+        return self._catalogue.rows_of(self._catalogue.slots_of(as_id_list(ids)))
 
     def score_factors(self, X):
         """Give the factors of the matrix by which photographs are ranked, for evaluations.
@@ -311,95 +382,56 @@ class ImageIndex(BaseEstimator):
         queries : ndarray of shape (n_queries, n_features), dtype float32
             Prepared queries.
         gallery : ndarray of shape (n_photographs, n_features), dtype float32
-            Prepared descriptors.
+            Prepared descriptors, all of them in memory.
         bias : ndarray of shape (n_photographs,), dtype float32, or None
             ``queries @ gallery.T + bias`` ranks the photographs of each query as `search` does.
         """
-        check_is_fitted(self)
-        queries = self._prepare(self._check_queries(X))
+        self._check_fitted()
+        queries, gallery = self._prepare(check_queries(X, self.n_features_in_)), self.descriptors_
         if self.metric != "euclidean":
-            return queries, self.descriptors_, self.bias_
-        return 2 * queries, self.descriptors_, -np.einsum("ij,ij->i", self.descriptors_, self.descriptors_)
+            return queries, gallery, self.bias_
+        return 2 * queries, gallery, -np.einsum("ij,ij->i", gallery, gallery)
+
+    @property
+    def ids_(self):  # noqa: D102
+        return self._catalogue.ids
+
+    @property
+    def metadata_(self):  # noqa: D102
+        return self._catalogue.columns
+
+    @property
+    def descriptors_(self):  # noqa: D102
+        return self._backend.descriptors(self._catalogue.filled_slots)
+
+    @property
+    def bias_(self):  # noqa: D102
+        return self._backend.bias(self._catalogue.filled_slots)
 
     def __len__(self):
         """Return the number of photographs."""
-        return len(self.ids_) if hasattr(self, "ids_") else 0
+        return len(self._catalogue) if hasattr(self, "_catalogue") else 0
 
-    def _search_rows(self, X, k, correction=1.0):
-        queries, gallery, bias = self.score_factors(X)
-        _check_k(k, len(self))
-        # The bias of the Euclidean metric is part of the distance, and corrects nothing.
-        share = np.asarray(1 if self.bias_ is None else correction, dtype=np.float32)
-        if share.shape not in ((), (len(queries),)):
-            raise ValueError(
-                f"correction has shape {share.shape}: pass one number, or one for each of the "
-                f"{len(queries)} queries"
-            )
-        share = np.broadcast_to(share, len(queries))[:, None]
-        scores = np.empty((len(queries), k), np.float32)
-        rows = np.empty((len(queries), k), np.intp)
-        step = max(1, BLOCK_BYTES // (4 * max(1, len(gallery))))
-        for start in range(0, len(queries), step):
-            block = queries[start : start + step] @ gallery.T
-            if bias is not None:
-                block += share[start : start + step] * bias
-            scores[start : start + step], rows[start : start + step] = top_k(block, k)
-        if self.metric == "euclidean":
-            squared = np.einsum("ij,ij->i", queries, queries)[:, None] / 4 - scores
-            scores = -np.sqrt(np.maximum(squared, 0))
-        return scores, rows
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_catalogue")
 
-    def _check_rows(self, X, ids, *, first_id, reset):
-        # The cosine makes an array of its own anyway; without a copy the index would follow the caller's.
-        copy = self.metric != "cosine"
-        X = validate_data(self, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
-        n_photographs = len(X)
-        ids = list(range(first_id, first_id + n_photographs)) if ids is None else _as_id_list(ids)
-        if len(ids) != n_photographs:
-            raise ValueError(
-                f"ids has {len(ids)} entries but there are {n_photographs} descriptors: pass one id a row"
-            )
-        missing = np.isnan(X).all(axis=1)
-        if not np.isfinite(X[~missing]).all():
-            row = int(np.flatnonzero(~missing & ~np.isfinite(X).all(axis=1))[0])
-            raise ValueError(
-                f"the descriptor in row {row} of X (id {ids[row]!r}) holds NaN or infinity: leave the "
-                "photograph out, or compute its descriptor again"
-            )
-        if missing.any():
-            left_out = [id for id, gone in zip(ids, missing) if gone]
-            warnings.warn(
-                f"{len(left_out)} photographs without a descriptor are left out of the index: {left_out[:5]}",
-                UserWarning,
-                stacklevel=3,
-            )
-            X, ids = X[~missing], [id for id, gone in zip(ids, missing) if not gone]
-        seen = set()
-        for id in ids:
-            if id in seen:
-                raise ValueError(f"ids holds {id!r} more than once: give every photograph an id of its own")
-            seen.add(id)
-        return X, ids
+    def _check_fitted(self):
+        """Look for what `fit` leaves, as scikit-learn's check takes longer than a search."""
+        if not hasattr(self, "_catalogue"):
+            check_is_fitted(self)
 
-    def _check_queries(self, X, name="X"):
-        """Check queries lightly, as one query must not cost more to check than to answer."""
-        X = np.asarray(X, dtype=np.float32)
-        if X.ndim != 2:
-            raise ValueError(
-                f"{name} has {X.ndim} dimensions, shape {X.shape}. Reshape your data to "
-                f"(n_queries, {self.n_features_in_}): one descriptor alone is X.reshape(1, -1)"
-            )
-        if X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"{name} has {X.shape[1]} features, but ImageIndex is expecting {self.n_features_in_} "
-                "features as input: pass descriptors of the same space as those in the index"
-            )
-        if not np.isfinite(X).all():
-            raise ValueError(f"{name} holds NaN or infinity: check the text that it was predicted from")
-        return X
+    def _new_backend(self):
+        return new_backend(
+            self.backend,
+            self.n_features_in_,
+            euclidean=self.metric == "euclidean",
+            has_bias=self.hubness is not None,
+            dtype=self.dtype,
+            **(self.backend_params or {}),
+        )
 
     def _prepare(self, X):
-        return normalize(X) if self.metric == "cosine" and len(X) else X
+        return unit_rows(X) if self.metric == "cosine" else X
 
     def _bias_of(self, descriptors):
         if self.hubness is None:
@@ -408,36 +440,67 @@ class ImageIndex(BaseEstimator):
             return csls_bias(self.bank_, descriptors, self.hubness_neighbors)
         return softmax_bias(self.bank_, descriptors, self.hubness_temperature)
 
-    def _set_ids(self, ids):
-        self.ids_ = _as_id_array(ids)
-        self.__dict__.pop("_row_of", None)
+    def _finder(self, X, k, correction=1.0, where=None, temperature=None):
+        """Give a function from a number to the scores, slots and probabilities of so many photographs.
 
-    @cached_property
-    def _row_of(self):
-        return {id: row for row, id in enumerate(self.ids_.tolist())}
+        With it comes the number of photographs that there are to look at.
+        """
+        self._check_fitted()
+        queries = self._prepare(check_queries(X, self.n_features_in_))
+        check_k(k)
+        if where is not None:
+            allowed = self._catalogue.selected(where)
+            n_allowed = np.count_nonzero(allowed)
+        else:
+            allowed = None if self._backend.forgets else self._catalogue.present
+            n_allowed = len(self)
+            if k > n_allowed:
+                raise ValueError(
+                    f"k={k} is larger than the gallery of {n_allowed} photographs: ask for at most "
+                    f"{n_allowed}, or add photographs"
+                )
+        share = self._shares(correction, len(queries))
 
-    def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if name != "_row_of"}
+        def find(k):
+            found = self._backend.search(queries, k, share=share, allowed=allowed, temperature=temperature)
+            scores, probabilities = found.scores, None
+            if temperature is not None:
+                probabilities = np.exp(scores / temperature - found.log_total[:, None]).astype(np.float32)
+            if self.metric == "euclidean":
+                scores = -np.sqrt(np.maximum(-scores, 0))
+            return scores, found.slots, probabilities
 
+        return find, n_allowed
 
-def _as_id_list(ids):
-    if isinstance(ids, str | bytes):
-        raise ValueError(f"ids={ids!r} is one id: pass a list of ids")
-    return [id.item() if isinstance(id, np.generic) else id for id in ids]
+    def _search_rows(self, X, k, correction=1.0):
+        scores, slots, _ = self._finder(X, k, correction)[0](k)
+        return scores, self._catalogue.rows_of(slots)
 
+    def _shares(self, correction, n_queries):
+        if self.hubness is None or (isinstance(correction, float) and correction == 1):
+            return None
+        share = np.asarray(correction, dtype=np.float32)
+        if share.shape not in ((), (n_queries,)):
+            raise ValueError(
+                f"correction has shape {share.shape}: pass one number, or one for each of the "
+                f"{n_queries} queries"
+            )
+        return np.broadcast_to(share, n_queries)
 
-def _as_id_array(ids):
-    if all(type(id) is int and -(2**63) <= id < 2**63 for id in ids):
-        return np.array(ids, dtype=np.int64)
-    array = np.empty(len(ids), dtype=object)
-    array[:] = ids
-    return array
+    def _saved_state(self):
+        """Give what `txt2img.persistence` is to save."""
+        if not hasattr(self, "_catalogue"):
+            return {}
+        names = ("n_features_in_", "feature_names_in_", "bank_")
+        kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return kept | {"catalogue_": self._catalogue.state(), "backend_": self._backend.state()}
 
-
-def _check_k(k, n_gallery):
-    check_k(k)
-    if k > n_gallery:
-        raise ValueError(
-            f"k={k} is larger than the gallery of {n_gallery} photographs: ask for at most {n_gallery}, "
-            "or add photographs"
-        )
+    def _restore_state(self, state):
+        catalogue, kept = Catalogue.of_state(state.pop("catalogue_")), state.pop("backend_")
+        for name, value in state.items():
+            setattr(self, name, value)
+        backend = self._new_backend()
+        backend.restore(kept)
+        if backend.n_slots != catalogue.n_slots:
+            raise ValueError("there are not as many descriptors as ids")
+        self._backend, self._catalogue = backend, catalogue

@@ -97,9 +97,10 @@ def predict_bank(regressor, vectors, size):
     return np.asarray(regressor.predict(vectors[spread]), np.float32)
 
 
-def new_index(index, descriptors, bank, ids=None):
+def new_index(index, descriptors, bank, ids=None, metadata=None):
     """Fill a clone of an index, with the bank if its hubness correction asks for one."""
-    return clone(index).fit(descriptors, ids=ids, bank=bank if getattr(index, "hubness", None) else None)
+    bank = bank if getattr(index, "hubness", None) else None
+    return clone(index).fit(descriptors, ids=ids, bank=bank, metadata=metadata)
 
 
 def calibrate(regressor, index, vectors, targets, photograph, *, share, bank_size):

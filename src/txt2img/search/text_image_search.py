@@ -1,13 +1,12 @@
 """TextImageSearch: from captioned photographs and a heap without captions to answers."""
 
-import os
 from functools import cached_property
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from txt2img.images import class_descriptors
+from txt2img.persistence import SaveMixin
 from txt2img.search.answers import as_hits
 from txt2img.search.inputs import (
     are_descriptors,
@@ -25,7 +24,7 @@ from txt2img.search.query import Query, as_queries, query_vectors
 from txt2img.search.words import best_words, word_directions
 
 
-class TextImageSearch(BaseEstimator):
+class TextImageSearch(SaveMixin, BaseEstimator):
     """Learn from captioned photographs, then find uncaptioned ones by what they show.
 
     Wherever photographs are passed, their descriptors may be passed instead, as an array of floats of
@@ -214,7 +213,7 @@ class TextImageSearch(BaseEstimator):
         self.__dict__.pop("_word_directions", None)
         return self
 
-    def add(self, photos, *, ids=None):
+    def add(self, photos, *, ids=None, metadata=None):
         """Take photographs into the gallery.
 
         Parameters
@@ -223,6 +222,8 @@ class TextImageSearch(BaseEstimator):
             A folder is walked through; descriptors are taken as they are.
         ids : sequence of hashables of length n_photos, default=None
             Name of each photograph. By default its path, else a running number.
+        metadata : dict of str to sequence of length n_photos, or DataFrame, default=None
+            What else is known of the photographs, for `where` in `query`; the same columns in every call.
 
         Returns
         -------
@@ -242,9 +243,9 @@ class TextImageSearch(BaseEstimator):
             ids = photos
         descriptors = self.transform(photos)
         if self.index_ is None:
-            self.index_ = new_index(self._index_part(), descriptors, self.bank_, ids)
+            self.index_ = new_index(self._index_part(), descriptors, self.bank_, ids, metadata)
         else:
-            self.index_.add(descriptors, ids=ids)
+            self.index_.add(descriptors, ids=ids, metadata=metadata)
         return self
 
     def remove(self, ids):
@@ -268,7 +269,7 @@ class TextImageSearch(BaseEstimator):
         self._gallery().remove(ids)
         return self
 
-    def query(self, text, k=5):
+    def query(self, text, k=5, *, where=None, group_duplicates=None):
         """Find the photographs that sentences describe, or that queries put together ask for.
 
         Parameters
@@ -278,6 +279,10 @@ class TextImageSearch(BaseEstimator):
             several of either. A photograph that is asked with and is in the gallery finds itself first.
         k : int, default=5
             How many photographs to find for each, at most as many as there are.
+        where : dict, collection of ids, or mask of shape (n_photographs,), default=None
+            Which photographs to look at, as in :meth:`ImageIndex.search`.
+        group_duplicates : float, default=None
+            Cosine from which on two photographs come as one hit, such as 0.95.
 
         Returns
         -------
@@ -299,12 +304,11 @@ class TextImageSearch(BaseEstimator):
             return []
         vectors, text_shares = query_vectors(queries, self.predict, self.transform)
         # The bank of the hubness correction are sentences, and photographs are other queries.
-        scores, ids = gallery.search(vectors, k=k, correction=text_shares)
-        probabilities = np.full(scores.shape, None)
+        options = {"correction": text_shares, "where": where, "group_duplicates": group_duplicates}
         if self.calibrator_ is not None:
-            asked = np.flatnonzero(text_shares == 1)
-            probabilities[asked] = self.calibrator_.probabilities(vectors[asked], gallery, ids[asked])
-        answers = as_hits(scores, ids, probabilities)
+            options["temperature"] = self.calibrator_.temperature_
+        found = gallery.search(vectors, k, **options)
+        answers = as_hits(*found, calibrated=text_shares == 1, grouped=group_duplicates is not None)
         return answers[0] if alone else answers
 
     def describe(self, photos, k=5):
@@ -346,7 +350,8 @@ class TextImageSearch(BaseEstimator):
         ndarray of shape (n_sentences, n_features)
             Predicted descriptors.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "regressor_"):
+            check_is_fitted(self)
         return self.regressor_.predict(self.vectorizer_.transform(sentences))
 
     def transform(self, photos):
@@ -415,52 +420,6 @@ class TextImageSearch(BaseEstimator):
         evaluator = RetrievalEvaluator(ks=ks)
         return evaluator.evaluate(predicted, index, photograph.tolist(), confidence=confidence)
 
-    def save(self, path):
-        """Save the fitted search with its gallery to a folder, without pickle.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The folder; a search saved there before is replaced in one step.
-
-        See Also
-        --------
-        txt2img.persistence : What is saved, and in which form.
-        """
-        from txt2img.persistence import save
-
-        check_is_fitted(self)
-        save(self, path)
-
-    @classmethod
-    def load(cls, path):
-        """Load a search saved by `save`.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The folder.
-
-        Returns
-        -------
-        TextImageSearch
-            It answers as the saved one did, bit for bit.
-
-        Raises
-        ------
-        SavedFileError
-            If the folder holds no saved search, or a damaged or newer one.
-        """
-        from txt2img.exceptions import SavedFileError
-        from txt2img.persistence import load
-
-        search = load(path)
-        if not isinstance(search, cls):
-            raise SavedFileError(
-                f"path={os.fspath(path)!r} holds a {type(search).__name__}, not a {cls.__name__}"
-            )
-        return search
-
     def __len__(self):
         """Return the number of photographs in the gallery."""
         return 0 if getattr(self, "index_", None) is None else len(self.index_)
@@ -483,7 +442,8 @@ class TextImageSearch(BaseEstimator):
         return {name: value for name, value in super().__getstate__().items() if name != "_word_directions"}
 
     def _gallery(self):
-        check_is_fitted(self)
+        if not hasattr(self, "regressor_"):
+            check_is_fitted(self)
         if not len(self):
             raise ValueError("the gallery is empty: add photographs with add(photos) first")
         return self.index_

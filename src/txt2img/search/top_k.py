@@ -2,9 +2,17 @@
 
 import numpy as np
 
+# With fewer columns for each one that is asked for, or fewer scores at all, looking at all of them is
+# quicker than at groups.
+FEWEST_COLUMNS_A_GROUP = 8
+FEWEST_SCORES = 2**15
+
 
 def top_k(scores, k):
     """Find the k greatest scores of each row.
+
+    Of long rows, the maxima of groups of columns are looked at first: the k best are among the k groups
+    with the greatest maxima.
 
     Parameters
     ----------
@@ -27,10 +35,36 @@ def top_k(scores, k):
     >>> top_k(np.array([[1.0, 3.0, 3.0, 2.0]]), 2)[1].tolist()
     [[1, 2]]
     """
-    n_gallery = scores.shape[1]
+    n_queries, n_gallery = scores.shape
+    n_columns = int((n_gallery / k) ** 0.5)
+    if n_columns < FEWEST_COLUMNS_A_GROUP or scores.size < FEWEST_SCORES:
+        return _top_k_of_all(scores, k)
+    n_groups = n_gallery // n_columns
+    n_grouped = n_groups * n_columns  # column c belongs to group c % n_groups
+    maxima = scores[:, :n_grouped].reshape(n_queries, n_columns, n_groups).max(axis=1)
+    groups = np.argpartition(maxima, n_groups - k, axis=1)[:, n_groups - k :]
+    rows = np.arange(n_queries)[:, None]
+    least = maxima[rows, groups].min(axis=1, keepdims=True)
+    groups.sort(axis=1)
+    columns = np.empty((n_queries, k * n_columns + n_gallery - n_grouped), np.intp)
+    in_groups = columns[:, : k * n_columns].reshape(n_queries, n_columns, k)
+    np.add(groups[:, None, :], n_groups * np.arange(n_columns)[:, None], out=in_groups)
+    columns[:, k * n_columns :] = np.arange(n_grouped, n_gallery)
+    best, found = _top_k_of_all(scores[rows, columns], k)
+    positions = columns[rows, found]
+    # Where more groups reach the least maximum than were looked at, one further left may have been missed.
+    tied = np.flatnonzero(np.count_nonzero(maxima >= least, axis=1) > k)
+    if len(tied):
+        best[tied], positions[tied] = _top_k_of_all(scores[tied], k)
+    return best, positions
+
+
+def _top_k_of_all(scores, k):
+    n_queries, n_gallery = scores.shape
+    rows = np.arange(n_queries)[:, None]
     if k < n_gallery:
-        positions = np.argpartition(scores, n_gallery - k, axis=1)[:, n_gallery - k :]
-        best = np.take_along_axis(scores, positions, axis=1)
+        positions = scores.argpartition(n_gallery - k, axis=1)[:, n_gallery - k :]
+        best = scores[rows, positions]
         least = best.min(axis=1, keepdims=True)
         # Where more scores equal the least one kept than there is room for, those further left are kept.
         for row in np.flatnonzero(np.count_nonzero(scores >= least, axis=1) > k):
@@ -39,6 +73,6 @@ def top_k(scores, k):
             positions[row] = np.concatenate([greater, equal])
     else:
         positions = np.broadcast_to(np.arange(n_gallery), scores.shape)
-    best = np.take_along_axis(scores, positions, axis=1)
+    best = scores[rows, positions]
     order = np.lexsort((positions, -best), axis=1)
-    return np.take_along_axis(best, order, axis=1), np.take_along_axis(positions, order, axis=1)
+    return best[rows, order], positions[rows, order]

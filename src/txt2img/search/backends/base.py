@@ -1,0 +1,102 @@
+"""Backend: what stores descriptors and finds those that score best."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Found(NamedTuple):
+    """What a backend finds, the best first.
+
+    The score of a photograph is the inner product of query and descriptor plus its bias, of which each
+    query gets its own share; or for the Euclidean metric the negative squared distance.
+    """
+
+    scores: np.ndarray  # (n_queries, k), float32
+    slots: np.ndarray  # (n_queries, k), intp
+    log_total: np.ndarray | None = None  # (n_queries,): log of the sum of exp(score / temperature)
+
+
+class Backend(ABC):
+    """Descriptors in numbered slots.
+
+    `ImageIndex` numbers the slots from 0 in order of arrival, prepares descriptors for the metric, checks
+    all input, and keeps ids and metadata; a backend knows rows of float32 and nothing else.
+
+    Parameters
+    ----------
+    n_features : int
+        Width of the descriptors.
+    euclidean : bool
+        Whether near is a small distance; if not, it is a large inner product.
+    has_bias : bool
+        Whether each descriptor comes with a number that is added to its scores.
+    dtype : {"float32", "float16", "int8"}
+        Type in which the numbers are kept.
+    **params : object
+        What a kind of backend takes beside.
+    """
+
+    # Whether removed descriptors are gone at once; if not, searches must be told which slots are empty.
+    forgets = False
+
+    @property
+    @abstractmethod
+    def n_slots(self):
+        """Number of slots, empty ones among them."""
+
+    @abstractmethod
+    def add(self, descriptors, bias):
+        """Put descriptors (n, n_features), with their biases (n,) or None, into the next n slots."""
+
+    @abstractmethod
+    def update(self, slots, descriptors, bias):
+        """Put descriptors in place of others."""
+
+    @abstractmethod
+    def remove(self, slots):
+        """Let go of descriptors. Slots keep their numbers."""
+
+    @abstractmethod
+    def compact(self, slots):
+        """Keep the descriptors in these slots, rising, alone; the first of them comes into slot 0."""
+
+    @abstractmethod
+    def search(self, queries, k, *, share=None, allowed=None, temperature=None):
+        """Find the k best descriptors for each query.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries, n_features), dtype float32
+            Prepared queries.
+        k : int
+            How many to find, at most as many as are allowed.
+        share : ndarray of shape (n_queries,), dtype float32, default=None
+            Part of the bias that each query gets; None for all of it.
+        allowed : ndarray of shape (n_slots,), dtype bool, default=None
+            Slots to look at; None for all.
+        temperature : float, default=None
+            If given, the log of the sum of exp(score / temperature) over all that is looked at is found too.
+
+        Returns
+        -------
+        Found
+            With the best first; of equal scores the lowest slot.
+        """
+
+    @abstractmethod
+    def descriptors(self, slots=None):
+        """Give the descriptors in slots, by default all, as they are kept, in float32."""
+
+    @abstractmethod
+    def bias(self, slots=None):
+        """Give the biases in slots, by default all, or None if there are none."""
+
+    @abstractmethod
+    def state(self):
+        """Give what is to be saved, a dict whose names end with an underscore."""
+
+    @abstractmethod
+    def restore(self, state):
+        """Take in what was saved."""

@@ -1,0 +1,208 @@
+"""Search in a file of Milvus Lite or in a Milvus cluster."""
+
+import secrets
+
+import numpy as np
+
+from txt2img._optional import import_optional
+from txt2img.search.backends.base import Backend, Found
+
+# What Milvus answers or takes in one call.
+MOST_FOUND = 16_384
+MOST_SLOTS_NAMED = 10_000
+ROWS_AT_ONCE = 1000
+CANDIDATES_OF_TOTAL = 1000
+
+
+class MilvusBackend(Backend):
+    """Descriptors in a collection of Milvus, one entity a photograph, under the number of its slot.
+
+    Ids and metadata stay in the index; what `ImageIndex.save` saves beside them is the address of the
+    collection, which `load` connects to. The hubness bias is one more coordinate, where the query has its
+    share of it: Milvus then needs to know nothing of it, and finds what an exact search finds.
+
+    Parameters
+    ----------
+    n_features, euclidean, has_bias, dtype
+        See `Backend`; the dtype must be ``"float32"``.
+    uri : str, default="photographs.db"
+        A file that ends with ``.db``, for Milvus Lite; or the address of a cluster, such as
+        ``"http://localhost:19530"``.
+    token : str, default=None
+        What the cluster asks for. It is never saved.
+    collection : str, default=None
+        Name of the collection; by default a new one, of a name that is not in use. One that exists is
+        replaced by `fit`.
+    index_type : str, default="AUTOINDEX"
+        Index of Milvus, such as ``"FLAT"``, ``"HNSW"`` or ``"IVF_FLAT"``, with its own defaults.
+
+    References
+    ----------
+    Wang et al., "Milvus: A Purpose-Built Vector Data Management System", SIGMOD 2021.
+
+    Examples
+    --------
+    >>> from txt2img import ImageIndex
+    >>> index = ImageIndex(backend="milvus", backend_params={"uri": "photos.db"})  # doctest: +SKIP
+    >>> index.fit([[1, 0], [0, 1]], ids=["cat", "dog"]).predict([[0, 2]])  # doctest: +SKIP
+    array(['dog'], dtype=object)
+    """
+
+    forgets = True
+
+    def __init__(
+        self,
+        n_features,
+        *,
+        euclidean=False,
+        has_bias=False,
+        dtype="float32",
+        uri="photographs.db",
+        token=None,
+        collection=None,
+        index_type="AUTOINDEX",
+    ):
+        if dtype != "float32":
+            raise ValueError(f'dtype={dtype!r} does not go with backend="milvus": take dtype="float32"')
+        self.n_features, self.euclidean, self.has_bias = n_features, euclidean, has_bias
+        self.uri, self.token, self.index_type = uri, token, index_type
+        self.collection = collection or f"photographs_{secrets.token_hex(8)}"
+        self._n_slots = 0
+        self._connect()
+
+    @property
+    def n_slots(self):
+        """See `Backend`."""
+        return self._n_slots
+
+    def add(self, descriptors, bias):
+        """See `Backend`."""
+        if not self._n_slots:
+            self._make_collection()
+        slots = np.arange(self._n_slots, self._n_slots + len(descriptors))
+        self._put(slots, descriptors, bias)
+        self._n_slots += len(descriptors)
+
+    def update(self, slots, descriptors, bias):
+        """See `Backend`."""
+        self._put(slots, descriptors, bias)
+
+    def remove(self, slots):
+        """See `Backend`."""
+        for start in range(0, len(slots), MOST_SLOTS_NAMED):
+            self._client.delete(self.collection, ids=slots[start : start + MOST_SLOTS_NAMED].tolist())
+
+    def compact(self, slots):
+        """See `Backend`. Descriptors move to their new slots block by block, each into one already free."""
+        n_before, self._n_slots = self._n_slots, len(slots)
+        for start in range(0, len(slots), ROWS_AT_ONCE):
+            own = slots[start : start + ROWS_AT_ONCE]
+            self._put(np.arange(start, start + len(own)), self.descriptors(own), self.bias(own))
+        self.remove(np.arange(len(slots), n_before))
+
+    def search(self, queries, k, *, share=None, allowed=None, temperature=None):
+        """See `Backend`; with a temperature the total is that of the 1,000 best."""
+        n_looked_at = k if temperature is None else max(k, CANDIDATES_OF_TOTAL)
+        filters = [""]
+        if allowed is not None:
+            chosen = np.flatnonzero(allowed)
+            n_looked_at = min(n_looked_at, len(chosen))
+            filters = [
+                f"slot in {chosen[start : start + MOST_SLOTS_NAMED].tolist()}"
+                for start in range(0, len(chosen), MOST_SLOTS_NAMED)
+            ]
+        if k > MOST_FOUND:
+            raise ValueError(f"k={k} is more than Milvus finds at once: ask for at most {MOST_FOUND}")
+        n_looked_at = int(min(n_looked_at, MOST_FOUND))
+        scores = np.full((len(queries), n_looked_at * len(filters)), -np.inf, np.float32)
+        slots = np.full(scores.shape, -1, np.intp)
+        vectors = self._with_bias(queries, np.float32(1) if share is None else share)
+        for number, condition in enumerate(filters if len(queries) and n_looked_at else []):
+            answers = self._client.search(
+                self.collection,
+                data=list(vectors),
+                limit=n_looked_at,
+                filter=condition,
+                output_fields=["slot"],
+            )
+            for query, hits in enumerate(answers):
+                own = slice(number * n_looked_at, number * n_looked_at + len(hits))
+                distances = np.array([hit["distance"] for hit in hits], np.float32)
+                scores[query, own] = -distances if self.euclidean else distances
+                slots[query, own] = [hit["slot"] for hit in hits]
+        order = np.lexsort((slots, -scores), axis=1)
+        scores, slots = np.take_along_axis(scores, order, axis=1), np.take_along_axis(slots, order, axis=1)
+        log_total = None
+        if temperature is not None:
+            log_total = np.logaddexp.reduce(scores / np.float64(temperature), axis=1)
+        return Found(scores[:, :k], slots[:, :k], log_total)
+
+    def descriptors(self, slots=None):
+        """See `Backend`."""
+        return self._vectors(slots)[:, : self.n_features]
+
+    def bias(self, slots=None):
+        """See `Backend`."""
+        return self._vectors(slots)[:, self.n_features] if self.has_bias else None
+
+    def state(self):
+        """See `Backend`."""
+        self._client.flush(self.collection)
+        return {"uri_": self.uri, "collection_": self.collection, "n_slots_": self._n_slots}
+
+    def restore(self, state):
+        """See `Backend`."""
+        self.collection, self._n_slots = state["collection_"], state["n_slots_"]
+        if not self._client.has_collection(self.collection):
+            raise ValueError(f"{self.uri} has no collection {self.collection!r}")
+
+    def _connect(self):
+        pymilvus = import_optional("pymilvus", extra="milvus", purpose='backend="milvus"')
+        self._client = pymilvus.MilvusClient(self.uri, token=self.token or "")
+
+    def _make_collection(self):
+        from pymilvus import DataType
+
+        if self._client.has_collection(self.collection):
+            self._client.drop_collection(self.collection)
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("slot", DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self.n_features + self.has_bias)
+        index = self._client.prepare_index_params()
+        metric = "L2" if self.euclidean else "IP"
+        index.add_index("vector", index_type=self.index_type, metric_type=metric)
+        # What was added is found by the next search.
+        self._client.create_collection(
+            self.collection, schema=schema, index_params=index, consistency_level="Strong"
+        )
+
+    def _put(self, slots, descriptors, bias):
+        vectors = self._with_bias(descriptors, bias)
+        for start in range(0, len(slots), ROWS_AT_ONCE):
+            own = slice(start, start + ROWS_AT_ONCE)
+            rows = [
+                {"slot": slot, "vector": vector} for slot, vector in zip(slots[own].tolist(), vectors[own])
+            ]
+            self._client.upsert(self.collection, rows)
+
+    def _with_bias(self, vectors, bias):
+        if not self.has_bias:
+            return vectors
+        return np.column_stack([vectors, np.broadcast_to(bias, len(vectors))]).astype(np.float32)
+
+    def _vectors(self, slots):
+        slots = np.arange(self._n_slots) if slots is None else slots
+        vectors = np.empty((len(slots), self.n_features + self.has_bias), np.float32)
+        for start in range(0, len(slots), ROWS_AT_ONCE):
+            own = slots[start : start + ROWS_AT_ONCE]
+            entities = self._client.get(self.collection, ids=own.tolist(), output_fields=["slot", "vector"])
+            by_slot = {entity["slot"]: entity["vector"] for entity in entities}
+            vectors[start : start + len(own)] = [by_slot[slot] for slot in own.tolist()]
+        return vectors
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name not in ("_client", "token")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, token=None)
+        self._connect()

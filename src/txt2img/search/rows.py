@@ -1,0 +1,94 @@
+"""Checks of descriptors on their way into an index, and of queries."""
+
+import warnings
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from txt2img.search.catalogue import as_columns, as_id_list
+
+LARGEST_HALF = 65504
+
+
+def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreadable="leave out"):
+    """Check descriptors with their ids and metadata, and keep what belongs together in the same row.
+
+    Parameters
+    ----------
+    index : ImageIndex
+        What they are for.
+    X : array-like of shape (n_photographs, n_features)
+        Descriptors.
+    ids : sequence of hashables or None
+        None for numbers from `first_id` on.
+    metadata : mapping, DataFrame or None
+        Columns.
+    first_id : int
+        See `ids`.
+    reset : bool
+        Whether the index takes its width from X.
+    unreadable : {"leave out", "refuse"}
+        What to do with a row of NaN.
+
+    Returns
+    -------
+    X : ndarray of shape (n_readable, n_features), dtype float32
+        Descriptors, none of them the caller's memory unless the metric is the cosine.
+    ids : list of hashables
+        Their ids, all different.
+    columns : dict of str to ndarray
+        Their metadata.
+    """
+    # The cosine makes an array of its own anyway; without a copy the index would follow the caller's.
+    copy = index.metric != "cosine"
+    X = validate_data(index, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
+    ids = list(range(first_id, first_id + len(X))) if ids is None else as_id_list(ids)
+    if len(ids) != len(X):
+        raise ValueError(f"ids has {len(ids)} entries but there are {len(X)} descriptors: pass one id a row")
+    columns = as_columns(metadata, len(X))
+    finite = np.isfinite(X).all(axis=1)
+    missing = ~finite
+    missing[missing] = np.isnan(X[missing]).all(axis=1) & (unreadable == "leave out")
+    broken = np.flatnonzero(~finite & ~missing)
+    if len(broken):
+        raise ValueError(
+            f"the descriptor in row {broken[0]} of X (id {ids[broken[0]]!r}) holds NaN or infinity: leave "
+            "the photograph out, or compute its descriptor again"
+        )
+    if missing.any():
+        left_out = [id for id, gone in zip(ids, missing) if gone]
+        warnings.warn(
+            f"{len(left_out)} photographs without a descriptor are left out of the index: {left_out[:5]}",
+            UserWarning,
+            stacklevel=3,
+        )
+        X, ids = X[~missing], [id for id, gone in zip(ids, missing) if not gone]
+        columns = {name: values[~missing] for name, values in columns.items()}
+    if index.dtype == "float16" and index.metric != "cosine" and np.abs(X).max(initial=0) > LARGEST_HALF:
+        raise ValueError(
+            f'X holds numbers beyond {LARGEST_HALF}, too large for dtype="float16": take dtype="float32"'
+        )
+    seen = set()
+    for id in ids:
+        if id in seen:
+            raise ValueError(f"ids holds {id!r} more than once: give every photograph an id of its own")
+        seen.add(id)
+    return X, ids, columns
+
+
+def check_queries(X, n_features, name="X"):
+    """Check queries lightly, as one query must not cost more to check than to answer."""
+    X = np.asarray(X, dtype=np.float32)
+    if X.ndim != 2:
+        raise ValueError(
+            f"{name} has {X.ndim} dimensions, shape {X.shape}. Reshape your data to "
+            f"(n_queries, {n_features}): one descriptor alone is X.reshape(1, -1)"
+        )
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {X.shape[1]} features, but ImageIndex is expecting {n_features} "
+            "features as input: pass descriptors of the same space as those in the index"
+        )
+    if not np.isfinite(X).all():
+        raise ValueError(f"{name} holds NaN or infinity: check the text that it was predicted from")
+    return X
