@@ -2,19 +2,21 @@
 
     python benchmarks/featurizer_throughput.py --data flickr8k/images --json out.json
 
-JPEGs of 640 x 480 and of 12 megapixels are made from the photographs in a folder, as mosaics, so that they are as
-full of detail as photographs are. Weights are random: speed does not ask for them. Parts of the run:
+JPEGs of 640 x 480 and of 12 megapixels are made from the photographs in a folder, as mosaics, so that they
+are as full of detail as photographs are. Weights are random: speed does not ask for them. The parts:
 
-end to end   from files to descriptors: the library; a plain loop over torchvision's network as it is built and
-             its transforms, one image after another, batch 32, float32; and what the cores allow, which is
-             1 / (1/d + 1/f) of d photographs a second decoded and prepared alone and f described alone.
-large        the same from files of 12 megapixels.
-forward      pictures that are in memory already through the network: the library, ONNX Runtime and OpenVINO in
-             float32, each at the best of its settings (all cores on a batch, or a stream a core).
+end to end   From files to descriptors: the library; a plain loop over torchvision's network as it is built
+             and its transforms, one image after another, batch 32, float32; and what the cores allow, which
+             is 1 / (1/d + 1/f) of d photographs a second decoded and prepared alone and f described alone.
+large        The same from files of 12 megapixels.
+forward      Pictures that are in memory already through the network: the library, ONNX Runtime and OpenVINO
+             in float32, each at the best of its settings (all cores on a batch, or a stream a core).
 
-The floor of the forward pass is the network's arithmetic: multiply-adds of 0.3 (MobileNetV2), 4.1 (ResNet-50) and
-11.5 (ResNet-152) billion a picture. A core with AVX2 does 16 a cycle at most, 51 billion a second at 3.2 GHz, so
-that two cores see at most 340, 25 and 8.9 pictures a second. The sides take turns; figures are medians.
+The floor of the forward pass is the network's arithmetic: 0.3 (MobileNetV2), 4.1 (ResNet-50) and 11.5
+(ResNet-152) billion multiply-adds a picture. A core with AVX2 does 16 a cycle at most, 51 billion a second
+at 3.2 GHz, so that two such cores see at most 340, 25 and 8.9 pictures a second.
+
+The sides take turns, and figures are medians over the rounds.
 """
 
 import argparse
@@ -234,6 +236,10 @@ def onnx_runtime_settings(path):
         return lambda n: [wide.run(None, {"x": pictures}) for _ in range(-(-n // size))]
 
     one = noise(1)
+
+    def in_one_stream(n):
+        for _ in range(n):
+            narrow.run(None, {"x": one})
 
     def in_streams(n):
         share = [n // cores + (i < n % cores) for i in range(cores)]
