@@ -16,23 +16,9 @@ from txt2img.images.network_reader import NetworkReader
 
 SMALL = ["mobilenet_v2", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "efficientnet_b0"]
 OTHERS = [
-    "alexnet",
-    "convnext_tiny",
-    "densenet121",
-    "googlenet",
-    "inception_v3",
-    "maxvit_t",
-    "mnasnet0_5",
-    "mobilenet_v3_small",
-    "regnet_x_400mf",
-    "regnet_y_400mf",
-    "resnet50",
-    "resnext50_32x4d",
-    "swin_t",
-    "swin_v2_t",
-    "vgg11_bn",
-    "vit_b_32",
-    "wide_resnet50_2",
+    *("alexnet", "convnext_tiny", "densenet121", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5"),
+    *("mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet50", "resnext50_32x4d"),
+    *("swin_t", "swin_v2_t", "vgg11_bn", "vit_b_32", "wide_resnet50_2"),
 ]
 CPU = torch.device("cpu")
 

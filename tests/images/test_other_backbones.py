@@ -66,7 +66,7 @@ def test_onnx_that_is_none(maps, tmp_path):
     with pytest.raises(UnknownBackboneError, match="cannot be read: No such file"):
         ImageFeaturizer(str(tmp_path / "gone.onnx")).fit(PICTURES)
     path = write_onnx(maps, tmp_path / "maps.onnx")
-    with pytest.raises(ValueError, match="of an ONNX file.*only its output"):
+    with pytest.raises(ValueError, match=r"of an ONNX file.*only its output"):
         ImageFeaturizer(path, layers="middle").fit(PICTURES)
 
 
@@ -94,7 +94,7 @@ def test_timm_descriptors_equal_its_own(monkeypatch):
 
 def test_timm_unknown_and_without_weights(monkeypatch):
     timm = pytest.importorskip("timm")
-    with pytest.raises(UnknownBackboneError, match="unknown to timm.*'timm:resnet50"):
+    with pytest.raises(UnknownBackboneError, match=r"unknown to timm.*'timm:resnet50"):
         ImageFeaturizer("timm:resnet500").fit(PICTURES)
 
     def unreachable(*args, **options):

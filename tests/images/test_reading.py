@@ -328,3 +328,26 @@ def test_empty_folder_and_no_folder(tmp_path):
         list_photographs(tmp_path)
     with pytest.raises(NotADirectoryError, match="not a folder"):
         list_photographs(tmp_path / "gone")
+
+
+def test_large_jpeg_is_decoded_small_but_not_too_small(tmp_path):
+    from txt2img.images.reading import decode_photograph
+
+    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)).resize(
+        (1600, 1200)
+    )
+    large.save(tmp_path / "large.jpg")
+    for min_side, size in ((None, (1600, 1200)), (512, (800, 600)), (300, (400, 300)), (1201, (1600, 1200))):
+        found = decode_photograph(tmp_path / "large.jpg", max_pixels=10**7, min_side=min_side)
+        assert found.size == size
+
+
+def test_descriptor_of_a_large_jpeg_is_that_of_all_its_pixels(tmp_path):
+    from txt2img import ImageFeaturizer
+    from txt2img.datasets import load_sample_photographs
+
+    photograph = Image.open(load_sample_photographs().photos[0]).convert("RGB").resize((2400, 1800))
+    photograph.save(tmp_path / "large.jpg", quality=92)
+    pixels = np.asarray(Image.open(tmp_path / "large.jpg"))
+    by_file, by_pixels = ImageFeaturizer("efficientnet_lite0").transform([tmp_path / "large.jpg", pixels])
+    assert by_file @ by_pixels > 0.999

@@ -162,9 +162,7 @@ def resolve_backbone(backbone, weights, *, layers, pooling, resolution, framing,
         _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored)
         return CallableBackbone(backbone)
     if layers != ("last",) and str(backbone).endswith(".onnx"):
-        raise ValueError(
-            f"layers={layers!r}: of an ONNX file, such as {backbone!r}, only its output is known"
-        )
+        raise ValueError(f"layers={layers!r}: of an ONNX file, {backbone!r}, only its output is known")
     preprocessing = loaded.preprocessing if resolution is None else loaded.preprocessing.at(resolution)
     preprocessing = replace(preprocessing, framing=framing, mirrored=mirrored)
     return replace(loaded, preprocessing=preprocessing, layers=layers, pooling=pooling)

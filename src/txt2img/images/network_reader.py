@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +55,8 @@ class NetworkReader:
 
 
 def read_one_by_one(reader, prepared, precision, *, is_fixed):
-    """Describe each picture on the processor by itself; `is_fixed` as in `Backbone`."""
-    with torch.inference_mode():
+    """Describe each picture on one core of the processor by itself; `is_fixed` as in `Backbone`."""
+    with one_core(), torch.inference_mode():
         if is_fixed:
             with _LOCK:
                 read = _fused(reader, precision, prepared[0].shape)
@@ -64,6 +64,20 @@ def read_one_by_one(reader, prepared, precision, *, is_fixed):
             read = reader.on(torch.device("cpu"), precision)
         found = [[part.mean(0).numpy() for part in read(torch.from_numpy(pixels))] for pixels in prepared]
     return [np.stack(part) for part in zip(*found)]
+
+
+@contextmanager
+def one_core():
+    """Keep the operations of this thread on one core: oneDNN lays weights out for a number of cores."""
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @functools.lru_cache(maxsize=4)

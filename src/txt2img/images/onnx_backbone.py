@@ -68,9 +68,9 @@ def load_onnx(path):
     session = open_session(path)
     shape = session.get_inputs()[0].shape
     if len(session.get_inputs()) != 1 or len(shape) != 4:
+        shapes = [each.shape for each in session.get_inputs()]
         raise UnknownBackboneError(
-            f"backbone={path!r} takes inputs of shapes {[each.shape for each in session.get_inputs()]}: it must "
-            "take pictures (n, 3, side, side) alone"
+            f"backbone={path!r} takes inputs of shapes {shapes}: it must take one, (n, 3, side, side)"
         )
     side = shape[2] if isinstance(shape[2], int) else _DEFAULT_SIDE
     preprocessing = Preprocessing().at(side)

