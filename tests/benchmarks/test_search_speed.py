@@ -28,7 +28,7 @@ def test_descriptors_lie_about_centres_and_spread_less_and_less(script):
     assert spread[0] > spread[3] > spread[15]
     again = script.clustered_descriptors(2000, 16, seed=1, n_centres=50)
     nearest = (again[:50] @ descriptors.T).max(axis=1)
-    assert np.median(nearest) > 0.9
+    assert np.median(nearest) > 0.85
 
 
 def test_recall_counts_what_was_found(script):
