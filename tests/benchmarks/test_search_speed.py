@@ -28,7 +28,7 @@ def test_descriptors_lie_about_centres_and_spread_less_and_less(script):
     assert spread[0] > spread[3] > spread[15]
     again = script.clustered_descriptors(2000, 16, seed=1, n_centres=50)
     nearest = (again[:50] @ descriptors.T).max(axis=1)
-    assert np.median(nearest) > 0.9
+    assert np.median(nearest) > 0.85
 
 
 def test_recall_counts_what_was_found(script):
@@ -38,7 +38,7 @@ def test_recall_counts_what_was_found(script):
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 @pytest.mark.parametrize(
     ("part", "bar"),
-    [("one", "times NearestNeighbors"), ("million", "exact, seconds to load")],
+    [("one", "times NearestNeighbors"), ("disk", "seconds to load"), ("graph", "seconds to build")],
 )
 def test_parts_write_their_figures(script, tmp_path, monkeypatch, part, bar):
     out = tmp_path / "out.json"
@@ -58,7 +58,8 @@ def test_parts_write_their_figures(script, tmp_path, monkeypatch, part, bar):
     script.main()
     figures = json.loads(out.read_text())[part]
     assert figures[bar] > 0
-    if part == "million":
+    if part == "graph":
         assert figures["ef_search 128"]["recall@10"] > 0.9
-        assert figures["recall@10 of float32 at 100,000"] == 1
-        assert figures["exact, MB beyond the mapped file, 1000 queries"] < 300
+    if part == "disk":
+        assert figures["recall@10 of float16 among 400"] > 0.95
+        assert figures["MB beyond the mapped file, 1,000 queries"] < 300

@@ -21,7 +21,7 @@ from txt2img.search.rows import check_queries, check_rows
 MOST_REMOVED = 1000
 
 
-class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator):
+class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find the photographs whose descriptors are nearest to a predicted descriptor.
 
     Parameters
@@ -151,8 +151,6 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator):
         ValueError
             If ids or metadata are of another number than descriptors, ids are not all different, a row is
             NaN in part, or the bank is missing or of another width.
-        MissingExtraError
-            If the library of the backend is not installed.
         """
         if self.hubness is not None and self.metric == "euclidean":
             raise ValueError(
@@ -281,7 +279,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator):
         self : ImageIndex
             The index, which answers as before.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if self._catalogue.n_removed:
             self._backend.compact(self._catalogue.slots)
             self._catalogue.compact()

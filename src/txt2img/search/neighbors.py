@@ -2,9 +2,10 @@
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import TransformerMixin
 
 
-class NeighborsMixin:
+class NeighborsMixin(TransformerMixin, auto_wrap_output_keys=None):
     """What an index does as an estimator of scikit-learn, on top of its search.
 
     Where X is None, each photograph of the index is a query and is not its own neighbour.
