@@ -116,7 +116,8 @@ def make_photographs(data, folder, n, size):
     for path in paths:
         mosaic = Image.new("RGB", (columns * TILE, rows * TILE))
         for i, chosen in enumerate(rng.integers(len(sources), size=columns * rows)):
-            tile = Image.open(sources[chosen]).convert("RGB").resize((TILE, TILE))
+            with Image.open(sources[chosen]) as source:
+                tile = source.convert("RGB").resize((TILE, TILE))
             mosaic.paste(tile, (i % columns * TILE, i // columns * TILE))
         mosaic.crop((0, 0, *size)).save(path, quality=90)
     return paths

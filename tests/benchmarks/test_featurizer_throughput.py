@@ -26,7 +26,8 @@ def script():
 def test_photographs_are_mosaics_and_always_the_same(script, scene_files, tmp_path):
     folder = Path(scene_files[0][0]).parent
     once, again = (script.make_photographs(folder, tmp_path / name, 2, (640, 480)) for name in "ab")
-    assert Image.open(once[1]).size == (640, 480)
+    with Image.open(once[1]) as image:
+        assert image.size == (640, 480)
     assert [Path(path).read_bytes() for path in once] == [Path(path).read_bytes() for path in again]
     assert Path(once[0]).read_bytes() != Path(once[1]).read_bytes()
 
