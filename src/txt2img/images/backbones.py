@@ -91,7 +91,18 @@ class Backbone:
         return self.preprocessing(image)
 
     def describes_alone(self, device):
-        """Whether pictures are described one by one in several threads, and not in batches."""
+        """Say whether pictures are described one by one in several threads, and not in batches.
+
+        Parameters
+        ----------
+        device : str
+            As in `ImageFeaturizer`.
+
+        Returns
+        -------
+        bool
+            True on the processor.
+        """
         return choose_device(device).type == "cpu"
 
     def describe(self, prepared, device, precision="auto"):
