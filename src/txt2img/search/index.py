@@ -464,15 +464,19 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
             scores, probabilities = found.scores, None
             if temperature is not None:
                 probabilities = np.exp(scores / temperature - found.log_total[:, None]).astype(np.float32)
-            if self.metric == "euclidean":
-                scores = -np.sqrt(np.maximum(-scores, 0))
-            return scores, found.slots, probabilities
+            return self._public(scores), found.slots, probabilities
 
         return find, n_allowed
 
     def _search_rows(self, X, k, correction=1.0):
-        scores, slots, _ = self._finder(X, k, correction)[0](k)
-        return scores, self._catalogue.rows_of(slots)
+        """Search for scores and rows; the scores of a query do not depend on what else is asked."""
+        _, slots, _ = self._finder(X, k, correction)[0](k)
+        queries = self._prepare(np.asarray(X, np.float32))
+        scores = self._backend.scores_at(queries, slots, self._shares(correction, len(queries)))
+        return self._public(scores), self._catalogue.rows_of(slots)
+
+    def _public(self, scores):
+        return -np.sqrt(np.maximum(-scores, 0)) if self.metric == "euclidean" else scores
 
     def _shares(self, correction, n_queries):
         if self.hubness is None or (isinstance(correction, float) and correction == 1):

@@ -102,3 +102,8 @@ class NeighborsMixin(TransformerMixin, auto_wrap_output_keys=None):
             As `kneighbors_graph` gives it with ``mode="distance"``.
         """
         return self.kneighbors_graph(X, mode="distance")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
