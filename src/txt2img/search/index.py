@@ -439,10 +439,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         return softmax_bias(self.bank_, descriptors, self.hubness_temperature)
 
     def _finder(self, X, k, correction=1.0, where=None, temperature=None):
-        """Give a function from a number to the scores, slots and probabilities of so many photographs.
-
-        With it comes the number of photographs that there are to look at.
-        """
+        """Give a function from k to scores, slots and probabilities, and how many photographs there are."""
         self._check_fitted()
         queries = self._prepare(check_queries(X, self.n_features_in_))
         check_k(k)
@@ -467,13 +464,6 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
             return self._public(scores), found.slots, probabilities
 
         return find, n_allowed
-
-    def _search_rows(self, X, k, correction=1.0):
-        """Search for scores and rows; the scores of a query do not depend on what else is asked."""
-        _, slots, _ = self._finder(X, k, correction)[0](k)
-        queries = self._prepare(np.asarray(X, np.float32))
-        scores = self._backend.scores_at(queries, slots, self._shares(correction, len(queries)))
-        return self._public(scores), self._catalogue.rows_of(slots)
 
     def _public(self, scores):
         return -np.sqrt(np.maximum(-scores, 0)) if self.metric == "euclidean" else scores
