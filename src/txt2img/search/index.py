@@ -439,10 +439,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         return softmax_bias(self.bank_, descriptors, self.hubness_temperature)
 
     def _finder(self, X, k, correction=1.0, where=None, temperature=None):
-        """Give a function from a number to the scores, slots and probabilities of so many photographs.
-
-        With it comes the number of photographs that there are to look at.
-        """
+        """Give a function from k to scores, slots and probabilities, and how many photographs there are."""
         self._check_fitted()
         queries = self._prepare(check_queries(X, self.n_features_in_))
         check_k(k)
@@ -464,15 +461,12 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
             scores, probabilities = found.scores, None
             if temperature is not None:
                 probabilities = np.exp(scores / temperature - found.log_total[:, None]).astype(np.float32)
-            if self.metric == "euclidean":
-                scores = -np.sqrt(np.maximum(-scores, 0))
-            return scores, found.slots, probabilities
+            return self._public(scores), found.slots, probabilities
 
         return find, n_allowed
 
-    def _search_rows(self, X, k, correction=1.0):
-        scores, slots, _ = self._finder(X, k, correction)[0](k)
-        return scores, self._catalogue.rows_of(slots)
+    def _public(self, scores):
+        return -np.sqrt(np.maximum(-scores, 0)) if self.metric == "euclidean" else scores
 
     def _shares(self, correction, n_queries):
         if self.hubness is None or (isinstance(correction, float) and correction == 1):

@@ -102,3 +102,15 @@ class NeighborsMixin(TransformerMixin, auto_wrap_output_keys=None):
             As `kneighbors_graph` gives it with ``mode="distance"``.
         """
         return self.kneighbors_graph(X, mode="distance")
+
+    def _search_rows(self, X, k, correction=1.0):
+        """Search for scores and rows; the scores of a query do not depend on what else is asked."""
+        _, slots, _ = self._finder(X, k, correction)[0](k)
+        queries = self._prepare(np.asarray(X, np.float32))
+        scores = self._backend.scores_at(queries, slots, self._shares(correction, len(queries)))
+        return self._public(scores), self._catalogue.rows_of(slots)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags

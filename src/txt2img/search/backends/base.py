@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Bytes of descriptors taken out of their slots at a time.
+BLOCK_BYTES = 2**25
+
 
 class Found(NamedTuple):
     """What a backend finds, the best first.
@@ -84,6 +87,23 @@ class Backend(ABC):
         Found
             With the best first; of equal scores the lowest slot.
         """
+
+    def scores_at(self, queries, slots, share=None):
+        """Score for each query its own slots, (n_queries, k), each by itself: no other changes a last bit."""
+        scores = np.empty(slots.shape, np.float32)
+        step = max(1, BLOCK_BYTES // max(1, 4 * queries.shape[1] * slots.shape[1]))
+        for start in range(0, len(queries), step):
+            own = slice(start, start + step)
+            rows = self.descriptors(slots[own].ravel()).reshape(*slots[own].shape, -1)
+            if self.euclidean:
+                rows = rows - queries[own, None]
+                scores[own] = -np.einsum("qkd,qkd->qk", rows, rows)
+                continue
+            scores[own] = np.einsum("qd,qkd->qk", queries[own], rows)
+            if self.has_bias:
+                bias = self.bias(slots[own].ravel()).reshape(slots[own].shape)
+                scores[own] += bias if share is None else share[own, None] * bias
+        return scores
 
     @abstractmethod
     def descriptors(self, slots=None):

@@ -110,21 +110,6 @@ class ExactBackend(Backend):
             log_total = None if temperature is None else log_total - squares / temperature
         return Found(best, slots, log_total)
 
-    def scores_at(self, queries, slots, share=None):
-        """Score for each query its own slots, an array of shape (n_queries, k)."""
-        scores = np.empty(slots.shape, np.float32)
-        for own in _slices(len(queries), ROW_BYTES // (4 * self.n_features * max(1, slots.shape[1]))):
-            rows = self.descriptors(slots[own].ravel()).reshape(*slots[own].shape, -1)
-            if self.euclidean:
-                differences = rows - queries[own, None]
-                scores[own] = -np.einsum("qkd,qkd->qk", differences, differences)
-            else:
-                scores[own] = np.einsum("qd,qkd->qk", queries[own], rows)
-                if self._offset is not None:
-                    part = 1 if share is None else share[own, None]
-                    scores[own] += part * self._offset.values[slots[own]]
-        return scores
-
     def descriptors(self, slots=None):
         """See `Backend`."""
         if slots is not None:

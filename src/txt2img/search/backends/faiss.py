@@ -141,7 +141,7 @@ class FaissBackend(Backend):
         if temperature is not None:
             n_candidates = max(n_candidates, CANDIDATES_OF_TOTAL)
         slots = self._candidates(queries, min(n_candidates, n_allowed), share, allowed)
-        scores = self._rows.scores_at(queries, slots, share)
+        scores = self.scores_at(queries, slots, share)
         scores[slots < 0] = -np.inf
         order = np.lexsort((slots, -scores), axis=1)
         scores, slots = np.take_along_axis(scores, order, axis=1), np.take_along_axis(slots, order, axis=1)
