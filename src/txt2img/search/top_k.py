@@ -4,7 +4,7 @@ import numpy as np
 
 # With fewer columns for each one that is asked for, or fewer scores at all, looking at all of them is
 # quicker than at groups.
-FEWEST_COLUMNS_A_GROUP = 8
+FEWEST_COLUMNS_A_GROUP = 16
 FEWEST_SCORES = 2**15
 
 
@@ -62,17 +62,15 @@ def top_k(scores, k):
 def _top_k_of_all(scores, k):
     n_queries, n_gallery = scores.shape
     rows = np.arange(n_queries)[:, None]
-    if k < n_gallery:
-        positions = scores.argpartition(n_gallery - k, axis=1)[:, n_gallery - k :]
-        best = scores[rows, positions]
-        least = best.min(axis=1, keepdims=True)
-        # Where more scores equal the least one kept than there is room for, those further left are kept.
-        for row in np.flatnonzero(np.count_nonzero(scores >= least, axis=1) > k):
-            greater = np.flatnonzero(scores[row] > least[row])
-            equal = np.flatnonzero(scores[row] == least[row])[: k - len(greater)]
-            positions[row] = np.concatenate([greater, equal])
-    else:
-        positions = np.broadcast_to(np.arange(n_gallery), scores.shape)
+    # Finding the k-th score and then what reaches it takes a third of the time of argpartition.
+    least = np.partition(scores, n_gallery - k, axis=1)[:, n_gallery - k, None]
+    reached = scores >= least
+    # Where more scores equal the least one kept than there is room for, those further left are kept.
+    for row in np.flatnonzero(np.count_nonzero(reached, axis=1) > k):
+        equal = np.flatnonzero(scores[row] == least[row])
+        n_greater = np.count_nonzero(scores[row] > least[row])
+        reached[row, equal[k - n_greater :]] = False
+    positions = np.flatnonzero(reached).reshape(n_queries, k) - n_gallery * rows
     best = scores[rows, positions]
-    order = np.lexsort((positions, -best), axis=1)
+    order = np.argsort(-best, axis=1, kind="stable")
     return best[rows, order], positions[rows, order]
