@@ -71,9 +71,9 @@ class Network:
             self.visual_map = torch.eye(n_outputs, n_components).requires_grad_()
         widths = [n_inputs, width] if hidden is None else [n_inputs, hidden, width]
         self.layers = [_uniform_layer(*shape, self.generator) for shape in pairwise(widths)]
-        self.optimizer = torch.optim.AdamW(
-            self._parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
-        )
+        self.weight_decay = weight_decay
+        self.averages = [[torch.zeros_like(tensor) for tensor in self._parameters()] for _ in range(2)]
+        self.steps = [torch.tensor(0.0) for _ in self._parameters()]
 
     def start_from(self, weights, intercept):
         """Begin with a linear map to descriptors in place of random weights.
@@ -138,11 +138,8 @@ class Network:
             order = self.generator.permutation(len(Y))
             for start in range(0, len(Y), batch_size):
                 rows = order[start : start + batch_size]
-                self.optimizer.param_groups[0]["lr"] = self.learning_rate * next(share)
-                self.optimizer.zero_grad(set_to_none=True)
                 loss = self._loss(batches, rows, self.dropout)
-                loss.backward()
-                self.optimizer.step()
+                self._step(loss, self.learning_rate * next(share))
                 total += float(loss.detach()) * len(rows)
                 if progress:
                     progress.show(epoch * len(Y) + start + len(rows))
@@ -178,6 +175,29 @@ class Network:
                 intercept.copy_(torch.from_numpy(offset))
             if visual_map is not None:
                 self.visual_map.copy_(torch.from_numpy(visual_map))
+
+    def _step(self, loss, learning_rate):
+        """Take a step of AdamW. The class ``torch.optim.AdamW`` would first import torch's compiler."""
+        import torch
+        from torch.optim.adamw import adamw
+
+        parameters = self._parameters()
+        with torch.no_grad():
+            adamw(
+                parameters,
+                list(torch.autograd.grad(loss, parameters)),
+                *self.averages,
+                [],
+                self.steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=learning_rate,
+                weight_decay=self.weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )
 
     def _parameters(self):
         tensors = [tensor for layer in self.layers for tensor in layer]
