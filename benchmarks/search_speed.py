@@ -163,7 +163,7 @@ def measure_graph(arguments):
     with tempfile.TemporaryDirectory() as folder:
         figures |= save_and_load(graph, folder)
     right, some = exact.search(queries, K)[1], queries[: max(2, int(20 * arguments.scale))]
-    for ef_search in (32, 64, 128):
+    for ef_search in (64, 128, 256):
         graph._backend.ef_search = ef_search
         own = {"recall@10": recall(graph.search(queries, K)[1], right)}
         sides = {

@@ -38,3 +38,12 @@ def test_all_equal_scores_keep_the_order_of_the_gallery(k):
 def test_no_queries_give_no_rows():
     best, positions = top_k(np.empty((0, 4), np.float32), 2)
     assert best.shape == positions.shape == (0, 2)
+
+
+def test_many_scores_are_shared_out_among_cores(monkeypatch):
+    scores = np.random.default_rng(0).integers(0, 50, (37, 90)).astype(np.float32)
+    alone = top_k(scores, 6)
+    monkeypatch.setattr("txt2img.search.top_k.SCORES_A_THREAD", 100)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    for shared, expected in zip(top_k(scores, 6), alone, strict=True):
+        assert_array_equal(shared, expected)

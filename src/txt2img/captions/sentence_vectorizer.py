@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 from numbers import Integral
+from threading import Lock
 
 import joblib
 import numpy as np
@@ -17,6 +18,7 @@ from txt2img.captions.checks import check_captions
 
 _SENTENCE_TRANSFORMERS = "sentence-transformers:"
 _FEWEST_A_THREAD = 32
+_LOCK = Lock()
 
 
 class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -205,11 +207,12 @@ def _load_encoder(name):
 
 def _encode_in_threads(model, sentences):
     """Encode with each core its share of the sentences; a few are encoded at once."""
-    n_threads = min(joblib.cpu_count(), len(sentences) // _FEWEST_A_THREAD)
-    if n_threads < 2:
-        return model.encode(sentences)
+    n_threads = max(1, min(joblib.cpu_count(), len(sentences) // _FEWEST_A_THREAD))
     bounds = np.linspace(0, len(sentences), n_threads + 1).astype(int)
     # Each call of encode sets BLAS to one thread and puts back what it found, which must not be another's.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        parts = pool.map(lambda own: model.encode(sentences[slice(*own)]), pairwise(bounds))
-        return np.vstack(list(parts))
+    with _LOCK, threadpool_limits(1, user_api="blas"):
+        if n_threads == 1:
+            return model.encode(sentences)
+        with ThreadPoolExecutor(n_threads) as pool:
+            parts = pool.map(lambda own: model.encode(sentences[slice(*own)]), pairwise(bounds))
+            return np.vstack(list(parts))

@@ -1,11 +1,15 @@
 """The k best of each row, ties broken by position."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
 import numpy as np
 
 # With fewer columns for each one that is asked for, or fewer scores at all, looking at all of them is
 # quicker than at groups.
 FEWEST_COLUMNS_A_GROUP = 16
 FEWEST_SCORES = 2**15
+SCORES_A_THREAD = 2**20
 
 
 def top_k(scores, k):
@@ -35,6 +39,16 @@ def top_k(scores, k):
     >>> top_k(np.array([[1.0, 3.0, 3.0, 2.0]]), 2)[1].tolist()
     [[1, 2]]
     """
+    if scores.size < 2 * SCORES_A_THREAD or len(scores) == 1:
+        return _top_k(scores, k)
+    n_threads = min(joblib.cpu_count(), scores.size // SCORES_A_THREAD, len(scores))
+    with ThreadPoolExecutor(n_threads) as pool:
+        parts = list(pool.map(lambda rows: _top_k(rows, k), np.array_split(scores, n_threads)))
+    best, positions = (np.concatenate(part) for part in zip(*parts))
+    return best, positions
+
+
+def _top_k(scores, k):
     n_queries, n_gallery = scores.shape
     n_columns = int((n_gallery / k) ** 0.5)
     if n_columns < FEWEST_COLUMNS_A_GROUP or scores.size < FEWEST_SCORES:

@@ -10,7 +10,7 @@ from txt2img.search.top_k import top_k
 ROW_BYTES = 2**25
 SCORE_BYTES = 2**26
 # Queries whose scores with a block of descriptors are to fit in that at once.
-QUERIES_AT_ONCE = 1024
+QUERIES_AT_ONCE = 2048
 # Below this share of allowed photographs it is quicker to copy them out than to score all.
 FEW_ALLOWED = 0.5
 # The bits of a number in half precision, read as single precision, are worth 2**-112 of it. Most of that is
@@ -87,10 +87,11 @@ class ExactBackend(Backend):
             return Found(np.empty((0, k), np.float32), np.empty((0, k), np.intp), log_total)
         factor = (2 if self.euclidean else 1) * (HALF_TO_QUERIES if self.dtype == np.float16 else 1)
         scaled = queries if factor == 1 else queries * np.float32(factor)
+        room = _Room()
         for block_slots, block in self._blocks(len(queries), allowed):
             in_block = [
                 self._search_block(
-                    scaled[own], k, block_slots, block, _part(share, own), allowed, temperature
+                    scaled[own], k, block_slots, block, _part(share, own), allowed, temperature, room
                 )
                 for own in _slices(len(queries), SCORE_BYTES // (4 * len(block)))
             ]
@@ -187,8 +188,8 @@ class ExactBackend(Backend):
                         block, slots = block[chosen], chosen + slots.start
                 yield slots, _as_factors(block)
 
-    def _search_block(self, queries, k, slots, block, share, allowed, temperature):
-        scores = queries @ block.T
+    def _search_block(self, queries, k, slots, block, share, allowed, temperature, room):
+        scores = np.matmul(queries, block.T, out=room.of(len(queries), len(block)))
         if self._scale is not None:
             scores *= self._scale.values[slots]
         elif self.dtype == np.float16:
@@ -201,6 +202,19 @@ class ExactBackend(Backend):
         total = None if temperature is None else _log_total(scores, np.float32(temperature))
         best, rows = top_k(scores, min(k, len(block)))
         return best, rows + slots.start if isinstance(slots, slice) else slots[rows], total
+
+
+class _Room:
+    """Memory for the scores of one block after another: the system takes long to hand out new one."""
+
+    def __init__(self):
+        self.numbers = np.empty(0, np.float32)
+
+    def of(self, n_rows, n_columns):
+        """Give room for an array, over what was given before."""
+        if self.numbers.size < n_rows * n_columns:
+            self.numbers = np.empty(n_rows * n_columns, np.float32)
+        return self.numbers[: n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 def _log_total(scores, temperature):
