@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -347,6 +348,18 @@ def test_threads_may_use_one_store(folder, photograph_files):
         work = [pool.submit(featurizer_of(Counting(), folder).transform, photograph_files) for _ in range(8)]
         for each in work:
             np.testing.assert_array_equal(each.result(), expected)
+
+
+def test_many_may_open_a_new_store_at_once(tmp_path):
+    def open_store(number):
+        together.wait()
+        with DescriptorStore(tmp_path / str(number)) as store:
+            return len(store)
+
+    together = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(30):
+            assert list(pool.map(open_store, [number] * 8)) == [0] * 8
 
 
 PROGRAM = """

@@ -325,10 +325,12 @@ class DescriptorStore:
             self._write_seen()
 
     def _prepare(self):
-        (application,), (version,) = (
-            self._database.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-        )
-        n_tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        execute = self._database.execute
+        execute("BEGIN")  # another process may be making the tables: all or none of them are seen
+        (application,) = execute("PRAGMA application_id").fetchone()
+        (version,) = execute("PRAGMA user_version").fetchone()
+        (n_tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+        execute("COMMIT")
         if n_tables and application != _APPLICATION:
             raise SavedFileError(f"{self.file} is a database of another program: choose another folder")
         if version > FORMAT_VERSION:
@@ -336,13 +338,26 @@ class DescriptorStore:
                 f"{self.file} has the format version {version} and this txt2img reads {FORMAT_VERSION}: "
                 "use the version of txt2img that wrote it, or a newer one"
             )
-        # Readers do not wait for a writer, and a commit is on the disk when it returns.
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
         if not n_tables:
             with self._writing() as write:
                 for statement in _TABLES:
                     write(statement)
+        self._let_readers_pass()
+        execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+
+    def _let_readers_pass(self):
+        """Write ahead of the tables, so that readers do not wait for a writer."""
+        last_try = time.monotonic() + _SECONDS_TO_WAIT
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # Two that change the mode of a new file at the same time: SQLite does not wait by itself.
+                kind = error.sqlite_errorcode & 0xFF
+                if kind != sqlite3.SQLITE_BUSY or time.monotonic() > last_try:
+                    raise
+                time.sleep(0.01)
 
     def _write_seen(self):
         with self._lock:
