@@ -64,7 +64,8 @@ def _top_k(scores, k):
     in_groups = columns[:, : k * n_columns].reshape(n_queries, n_columns, k)
     np.add(groups[:, None, :], n_groups * np.arange(n_columns)[:, None], out=in_groups)
     columns[:, k * n_columns :] = np.arange(n_grouped, n_gallery)
-    best, found = _top_k_of_all(scores[rows, columns], k)
+    # Of one flat array numpy takes elements in half the time.
+    best, found = _top_k_of_all(scores.reshape(-1).take(columns + n_gallery * rows), k)
     positions = columns[rows, found]
     # Where more groups reach the least maximum than were looked at, one further left may have been missed.
     tied = np.flatnonzero(np.count_nonzero(maxima >= least, axis=1) > k)

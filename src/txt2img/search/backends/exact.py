@@ -8,9 +8,9 @@ from txt2img.search.top_k import top_k
 
 # Bytes of descriptors turned into single precision, and of scores, at a time.
 ROW_BYTES = 2**25
-SCORE_BYTES = 2**26
+SCORE_BYTES = 2**27
 # Queries whose scores with a block of descriptors are to fit in that at once.
-QUERIES_AT_ONCE = 2048
+QUERIES_AT_ONCE = 1024
 # Below this share of allowed photographs it is quicker to copy them out than to score all.
 FEW_ALLOWED = 0.5
 # The bits of a number in half precision, read as single precision, are worth 2**-112 of it. Most of that is
