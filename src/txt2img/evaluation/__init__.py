@@ -16,6 +16,13 @@ from txt2img.evaluation.ranks import (
     recall_at,
     retrieval_figures,
 )
+from txt2img.evaluation.relevance import (
+    average_precision,
+    first_relevant,
+    mean_average_precision,
+    ndcg_at,
+    relevant_better_and_tied,
+)
 from txt2img.evaluation.report import RetrievalReport
 from txt2img.evaluation.scorers import (
     mean_reciprocal_rank_score,
@@ -34,14 +41,17 @@ __all__ = [
     "RecallCurveDisplay",
     "RetrievalEvaluator",
     "RetrievalReport",
+    "average_precision",
     "better_and_tied",
     "better_and_tied_blockwise",
     "bootstrap_means",
     "chance_levels",
     "contact_sheet",
     "expected_calibration_error",
+    "first_relevant",
     "k_occurrence",
     "k_occurrence_skewness",
+    "mean_average_precision",
     "mean_rank",
     "mean_ranks",
     "mean_reciprocal_rank",
@@ -50,11 +60,13 @@ __all__ = [
     "median_rank",
     "median_rank_score",
     "median_rank_scorer",
+    "ndcg_at",
     "recall_at",
     "recall_at_1",
     "recall_at_5",
     "recall_at_10",
     "recall_at_k_score",
     "recall_scorer",
+    "relevant_better_and_tied",
     "retrieval_figures",
 ]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from txt2img._grouping import photograph_of_caption
+
 BLOCK_BYTES = 64 * 2**20
 
 
@@ -24,16 +26,25 @@ def valid_factors(queries, gallery, bias):
     return queries, gallery, bias
 
 
-def score_blocks(queries, gallery, bias, block_bytes):
-    """Yield slices of the queries with their scores, in a buffer that is used again."""
-    n_rows = max(1, int(block_bytes) // (len(gallery) * gallery.itemsize))
-    buffer = np.empty((min(n_rows, len(queries)), len(gallery)), gallery.dtype)
+def score_blocks(queries, gallery, bias, block_bytes=BLOCK_BYTES):
+    """Yield slices of the queries with their scores, in a buffer that is used again and may be written to.
+
+    Photographs with the same descriptor and bias are scored once: a matrix product may round equal rows
+    differently, and their tie would be decided by it.
+    """
+    n_gallery = len(gallery)
+    gallery, bias, column = _without_twins(gallery, bias)
+    n_rows = min(max(1, int(block_bytes) // (n_gallery * gallery.itemsize)), len(queries))
+    buffer = np.empty((n_rows, len(gallery)), gallery.dtype)
+    spread = buffer if column is None else np.empty((n_rows, n_gallery), gallery.dtype)
     for start in range(0, len(queries), n_rows):
         block = slice(start, min(start + n_rows, len(queries)))
         rows = queries[block].astype(gallery.dtype, copy=False)
         scores = np.matmul(rows, gallery.T, out=buffer[: len(rows)])
         if bias is not None:
             scores += bias
+        if column is not None:
+            scores = np.take(scores, column, axis=1, out=spread[: len(rows)], mode="clip")
         yield block, scores
 
 
@@ -71,3 +82,14 @@ def _refuse_overflow(queries, gallery, bias):
 
 def _largest(values):
     return max(float(values.max()), -float(values.min()))
+
+
+def _without_twins(gallery, bias):
+    """Keep one of the photographs with the same row and bias; say for each which one, or None if all stay."""
+    column = photograph_of_caption(len(gallery), y=gallery)
+    if column[-1] == len(gallery) - 1:
+        return gallery, bias, None
+    if bias is not None:
+        column = photograph_of_caption(len(gallery), groups=zip(column.tolist(), bias.tolist()))
+    kept = np.unique(column, return_index=True)[1]
+    return gallery[kept], None if bias is None else bias[kept], column

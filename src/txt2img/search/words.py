@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from txt2img._top_k import top_k
 from txt2img.captions.words import split_words
 from txt2img.exceptions import UnknownWordsWarning
 from txt2img.search.answers import Word
-from txt2img.search.top_k import top_k
 
 # A word of so many photographs is believed by half, a rarer one by less.
 HALF_BELIEVED = 10
