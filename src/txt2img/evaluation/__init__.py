@@ -1,7 +1,8 @@
 """How good the search is: ranks, figures, intervals, scorers and pictures."""
 
-from txt2img.evaluation.bootstrap import bootstrap_means
+from txt2img.evaluation.bootstrap import bootstrap_intervals, bootstrap_means
 from txt2img.evaluation.calibration import expected_calibration_error
+from txt2img.evaluation.comparison import compare
 from txt2img.evaluation.displays import RankHistogramDisplay, RecallCurveDisplay, contact_sheet
 from txt2img.evaluation.evaluator import RetrievalEvaluator
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
@@ -35,17 +36,21 @@ from txt2img.evaluation.scorers import (
     recall_at_k_score,
     recall_scorer,
 )
+from txt2img.evaluation.table import Table
 
 __all__ = [
     "RankHistogramDisplay",
     "RecallCurveDisplay",
     "RetrievalEvaluator",
     "RetrievalReport",
+    "Table",
     "average_precision",
     "better_and_tied",
     "better_and_tied_blockwise",
+    "bootstrap_intervals",
     "bootstrap_means",
     "chance_levels",
+    "compare",
     "contact_sheet",
     "expected_calibration_error",
     "first_relevant",
