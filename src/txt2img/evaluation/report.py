@@ -304,16 +304,16 @@ class RetrievalReport:
             **{name: np.asarray(value)[rows] for name, value in arrays.items() if value is not None},
         )
 
-    def slices(self, by, *, bins=4, level=0.95, n_resamples=1000, random_state=0):
+    def slices(self, by, *, bins=None, level=0.95, n_resamples=1000, random_state=0):
         """Tell the figures of every part of the queries.
 
         Parameters
         ----------
         by : str or sequence of shape (n_queries,)
             What the queries are parted by: the name of one of `columns`, or values.
-        bins : int, default=4
+        bins : int, default=None
             Numbers of more than `bins` different values are parted into so many bins, each with about as many
-            queries.
+            queries; by default those of more than 10 into 4.
         level : float, default=0.95
             Probability with which an interval is to hold the figure of the whole population.
         n_resamples : int, default=1000
@@ -332,7 +332,7 @@ class RetrievalReport:
         if len(values) != self.n_queries:
             raise ValueError(f"by has {len(values)} entries but there are {self.n_queries} queries")
         options = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
-        parts = slice_labels(values, check_k(bins, name="bins"))
+        parts = slice_labels(values, None if bins is None else check_k(bins, name="bins"))
         return slices_table(name, {label: self.subset(chosen) for label, chosen in parts}, options)
 
     def worst(self, n=10, *, n_hits=3):

@@ -6,6 +6,7 @@ from txt2img.evaluation.readable import readable, readable_ends
 from txt2img.evaluation.table import Table
 
 MISSING = "missing"
+MOST_VALUES, BINS = 10, 4
 
 
 def slice_labels(values, bins):
@@ -15,8 +16,8 @@ def slice_labels(values, bins):
     ----------
     values : list of length n_queries
         Numbers, or anything that is hashable; None and NaN are missing.
-    bins : int
-        Greatest number of bins of numbers.
+    bins : int or None
+        Greatest number of bins of numbers; None for 4 where there are more than 10 different ones.
 
     Returns
     -------
@@ -34,7 +35,8 @@ def slice_labels(values, bins):
         numbers = np.full(len(values), np.nan)
         numbers[~missing] = present
         distinct = np.unique(numbers[~missing])
-        if len(distinct) > bins:
+        if len(distinct) > (MOST_VALUES if bins is None else bins):
+            bins = bins or BINS
             quantiles = np.quantile(numbers[~missing], np.arange(1, bins) / bins, method="inverted_cdf")
             part_of_each = np.searchsorted(np.unique(quantiles), numbers)
             for part in np.unique(part_of_each[~missing]):

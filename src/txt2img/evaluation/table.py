@@ -80,7 +80,7 @@ class Table:
             One row a row; the values are as they are, nothing is escaped. Needs pandas.
         """
         pandas = import_optional("pandas", extra="pandas", purpose="A DataFrame")
-        return pandas.DataFrame(self.columns)
+        return pandas.DataFrame({name: _series(pandas, column) for name, column in self.columns.items()})
 
     def to_json(self):
         """Write the data as JSON.
@@ -176,6 +176,13 @@ def one_line(cell):
 def shortened(text):
     """Leave out the middle of a long text: captions are told by their beginning, paths by their end."""
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 20]}…{text[-19:]}"
+
+
+def _series(pandas, column):
+    try:
+        return pandas.Series(column)
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        return pandas.Series(column, dtype=object)
 
 
 def _html_row(cells, align, tag):
