@@ -413,7 +413,7 @@ class TestPhotographsAsFiles:
         with (
             pytest.warns(UserWarning),
             pytest.raises(
-                ValueError, match="true_ids has 1 photographs that are not in the index: .*broken.jpg"
+                ValueError, match=r"true_ids has 1 photographs that are not in the index: .*broken\.jpg"
             ),
         ):
             search.evaluate(with_broken[:5], more_captions[:5], ks=(1,))
