@@ -1,6 +1,6 @@
 """What an evaluation found."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class RetrievalReport:
         The same without the hubness correction of the index, if it has one.
     confidence : ndarray of shape (n_queries,), default=None
         Stated probability that the photograph that came first is the right one, if known.
-    columns : dict of str to sequence of shape (n_queries,), default={}
+    columns : dict of str to sequence of shape (n_queries,), default=None
         What else is known of the queries; ``"text"`` are their sentences.
     hit_ids, hit_scores : ndarrays of shape (n_queries, n_hits), default=None
         The first photographs that came for each query, and their scores.
@@ -104,7 +104,7 @@ class RetrievalReport:
     hubness: float | None = None
     hubness_uncorrected: float | None = None
     confidence: np.ndarray | None = None
-    columns: dict = field(default_factory=dict)
+    columns: dict | None = None
     hit_ids: np.ndarray | None = None
     hit_scores: np.ndarray | None = None
     direction: str = "text_to_photograph"
@@ -113,6 +113,8 @@ class RetrievalReport:
     n_searched: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.columns is None:
+            object.__setattr__(self, "columns", {})
         if not len(self.n_better) == len(self.n_tied) == len(self.true_ids):
             raise ValueError(
                 f"n_better, n_tied and true_ids have {len(self.n_better)}, {len(self.n_tied)} and "
