@@ -142,6 +142,53 @@ def test_evaluation_with_photographs_that_nobody_captioned_in_the_gallery(search
     assert_array_equal(report.ranks, whole.ranks[:50])
 
 
+def test_evaluation_tells_texts_known_words_and_what_came_instead(search, captioned):
+    captions, descriptors = captioned
+    own = [[own[0], f"{own[1]} zzz", "zzz"] for own in captions[250:]]
+    with pytest.warns(UnknownWordsWarning):
+        report = search.evaluate(descriptors[250:], own, columns={"kind": ["known", "half", "unknown"] * 50})
+    assert report.columns["text"] == [sentence for sentences in own for sentence in sentences]
+    known = report.slices("kind")
+    assert known["kind"] == ["known", "half", "unknown"]
+    assert known["mean_rank"][0] < known["mean_rank"][2]
+    shares = np.array(report.columns["known_words"]).reshape(50, 3)
+    assert (shares[:, 2] == 0).all()
+    assert (shares[:, 1] < 1).all()
+    assert shares[:, 0].mean() > shares[:, 1].mean() > 0
+    worst = report.worst(5)
+    assert worst["rank"][0] == report.ranks.max()
+    assert worst["hit_1"][0] != worst["true_id"][0]
+
+
+@pytest.mark.filterwarnings("ignore::txt2img.exceptions.UnknownWordsWarning")
+def test_evaluation_in_folds_and_of_photographs_that_ask(search, captioned):
+    captions, descriptors = captioned
+    folds = search.evaluate(descriptors[250:], captions[250:], n_folds=5)
+    assert (folds.n_gallery, folds.n_queries, folds.confidence) == (10, 250, None)
+    assert folds.chance["R@1"] == 1 / 10
+    asked = search.evaluate(descriptors[250:], captions[250:], direction="photograph_to_text")
+    assert (asked.n_gallery, asked.n_queries) == (250, 50)
+    assert asked.recall_at(5) > 3 * asked.chance["R@5"]
+    assert asked.hit_ids[0, 0] in [sentence for own in captions[250:] for sentence in own]
+    with pytest.raises(ValueError, match="columns or confidence"):
+        search.evaluate(
+            descriptors[250:], captions[250:], direction="photograph_to_text", columns={"a": range(250)}
+        )
+
+
+def test_evaluation_names_photographs_by_their_paths(scene_files):
+    paths, captions = scene_files
+    search = TextImageSearch(
+        featurizer=ImageFeaturizer(mean_colour), regressor=TextToVisualRegressor(), calibration_share=None
+    )
+    search.fit(paths[:40], captions[:40])
+    report = search.evaluate(paths[40:], captions[40:])
+    assert report.true_ids == [path for path in paths[40:] for _ in range(5)]
+    assert set(report.hit_ids.ravel()) <= set(paths[40:])
+    twice = search.evaluate([paths[40], paths[40], paths[41]], [captions[40], [], captions[41]], ks=(1,))
+    assert set(twice.true_ids) == {0, 2}
+
+
 def test_default_preset_is_the_search_without_arguments(captioned):
     captions, descriptors = captioned
     plain, preset = (
@@ -365,7 +412,9 @@ class TestPhotographsAsFiles:
         assert search.query(captions[5], k=3) == expected.query(captions[5], k=3)
         with (
             pytest.warns(UserWarning),
-            pytest.raises(ValueError, match="true_ids has 1 photographs that are not in the index: 0"),
+            pytest.raises(
+                ValueError, match=r"true_ids has 1 photographs that are not in the index: .*broken\.jpg"
+            ),
         ):
             search.evaluate(with_broken[:5], more_captions[:5], ks=(1,))
 

@@ -3,13 +3,15 @@
 The position of the right photograph of a query is kept as two counts: how many photographs score strictly
 better, and how many score the same, the right one included. Every figure here is its expected value when
 ties are broken at random, so that a predictor that cannot tell photographs apart scores chance, not 100 %.
+
+Where several answers are right, as the five captions of a photograph, the rank is that of the best of them,
+and a third count says how many of the tied ones are right; see `first_relevant`.
 """
 
 from numbers import Integral
 
 import numpy as np
 
-from txt2img._grouping import photograph_of_caption
 from txt2img.evaluation._blocks import BLOCK_BYTES, finite_matrix, score_blocks, valid_factors
 
 __all__ = [
@@ -56,7 +58,7 @@ def better_and_tied(scores, positions):
     """
     scores = finite_matrix(scores, "scores")
     positions = _valid_positions(positions, *scores.shape)
-    return _count(scores, positions, np.arange(scores.shape[1]))
+    return count_better_and_tied(scores, scores[np.arange(len(scores)), positions])
 
 
 def better_and_tied_blockwise(queries, gallery, positions, *, bias=None, block_bytes=BLOCK_BYTES):
@@ -95,7 +97,8 @@ def better_and_tied_blockwise(queries, gallery, positions, *, bias=None, block_b
     -----
     The score of the right photograph is read from the same matrix product as all the others, and
     photographs with the same descriptor are scored once: a matrix product may round equal rows
-    differently, and their tie would be decided by it.
+    differently, and their tie would be decided by it. Where there are such photographs, a second block is
+    held.
 
     Examples
     --------
@@ -107,26 +110,29 @@ def better_and_tied_blockwise(queries, gallery, positions, *, bias=None, block_b
     """
     queries, gallery, bias = valid_factors(queries, gallery, bias)
     positions = _valid_positions(positions, len(queries), len(gallery))
-    gallery, bias, column = _without_twins(gallery, bias)
     n_better = np.empty(len(queries), np.intp)
     n_tied = np.empty(len(queries), np.intp)
     for block, scores in score_blocks(queries, gallery, bias, block_bytes):
-        n_better[block], n_tied[block] = _count(scores, column[positions[block]], column)
+        right = scores[np.arange(len(scores)), positions[block]]
+        n_better[block], n_tied[block] = count_better_and_tied(scores, right)
     return n_better, n_tied
 
 
-def mean_ranks(n_better, n_tied):
-    """Compute the rank of the right photograph of each query, counted from 1; among ties the mean.
+def mean_ranks(n_better, n_tied, n_right=None):
+    """Compute the rank of the right photograph of each query, counted from 1; among ties its expectation.
 
     Parameters
     ----------
     n_better, n_tied : array-like of shape (n_queries,), dtype int
         Counts from `better_and_tied`.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right, from `first_relevant`; by default one each.
 
     Returns
     -------
     ndarray of shape (n_queries,), dtype float64
-        ``n_better + (n_tied + 1) / 2``.
+        ``n_better + (n_tied + 1) / 2``, and with several right ones
+        ``n_better + (n_tied + 1) / (n_right + 1)``.
 
     Examples
     --------
@@ -134,11 +140,11 @@ def mean_ranks(n_better, n_tied):
     >>> mean_ranks([0, 3], [1, 2])
     array([1. , 4.5])
     """
-    n_better, n_tied = _valid_counts(n_better, n_tied)
-    return n_better + (n_tied + 1) / 2
+    n_better, n_tied, n_right = _valid_counts(n_better, n_tied, n_right)
+    return n_better + (n_tied + 1) / (2 if n_right is None else n_right + 1)
 
 
-def recall_at(n_better, n_tied, k):
+def recall_at(n_better, n_tied, k, n_right=None):
     """Compute recall@k: the share of queries whose right photograph is among the first k.
 
     Parameters
@@ -147,6 +153,8 @@ def recall_at(n_better, n_tied, k):
         Counts from `better_and_tied`.
     k : int
         Number of photographs looked at, at least 1.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right, from `first_relevant`; by default one each.
 
     Returns
     -------
@@ -162,16 +170,18 @@ def recall_at(n_better, n_tied, k):
     >>> recall_at([0], [4], k=1)
     0.25
     """
-    return float(found_within(n_better, n_tied, k).mean())
+    return float(found_within(n_better, n_tied, k, n_right).mean())
 
 
-def median_rank(n_better, n_tied):
+def median_rank(n_better, n_tied, n_right=None):
     """Compute the median of `mean_ranks`.
 
     Parameters
     ----------
     n_better, n_tied : array-like of shape (n_queries,), dtype int
         Counts from `better_and_tied`.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right, from `first_relevant`; by default one each.
 
     Returns
     -------
@@ -184,16 +194,18 @@ def median_rank(n_better, n_tied):
     >>> median_rank([0, 3, 9], [1, 1, 1])
     4.0
     """
-    return float(np.median(mean_ranks(n_better, n_tied)))
+    return float(np.median(mean_ranks(n_better, n_tied, n_right)))
 
 
-def mean_rank(n_better, n_tied):
+def mean_rank(n_better, n_tied, n_right=None):
     """Compute the mean of `mean_ranks`.
 
     Parameters
     ----------
     n_better, n_tied : array-like of shape (n_queries,), dtype int
         Counts from `better_and_tied`.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right, from `first_relevant`; by default one each.
 
     Returns
     -------
@@ -206,16 +218,18 @@ def mean_rank(n_better, n_tied):
     >>> mean_rank([0, 3, 9], [1, 1, 1])
     5.0
     """
-    return float(np.mean(mean_ranks(n_better, n_tied)))
+    return float(np.mean(mean_ranks(n_better, n_tied, n_right)))
 
 
-def mean_reciprocal_rank(n_better, n_tied):
+def mean_reciprocal_rank(n_better, n_tied, n_right=None):
     """Compute the mean of 1 / rank (MRR).
 
     Parameters
     ----------
     n_better, n_tied : array-like of shape (n_queries,), dtype int
         Counts from `better_and_tied`.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right, from `first_relevant`; by default one each.
 
     Returns
     -------
@@ -231,12 +245,10 @@ def mean_reciprocal_rank(n_better, n_tied):
     >>> mean_reciprocal_rank([0], [2])  # first or second, with equal probability
     0.75
     """
-    n_better, n_tied = _valid_counts(n_better, n_tied)
-    harmonic = _harmonic_numbers((n_better + n_tied).max())
-    return float(np.mean((harmonic[n_better + n_tied] - harmonic[n_better]) / n_tied))
+    return float(reciprocal_ranks(n_better, n_tied, n_right).mean())
 
 
-def retrieval_figures(n_better, n_tied, ks):
+def retrieval_figures(n_better, n_tied, ks, n_right=None):
     """Compute all the figures at once.
 
     Parameters
@@ -245,6 +257,8 @@ def retrieval_figures(n_better, n_tied, ks):
         Counts from `better_and_tied`.
     ks : sequence of int
         Cut-offs of recall@k.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right, from `first_relevant`; by default one each.
 
     Returns
     -------
@@ -257,28 +271,30 @@ def retrieval_figures(n_better, n_tied, ks):
     >>> retrieval_figures([0, 1], [1, 1], ks=(1, 2))
     {'R@1': 0.5, 'R@2': 1.0, 'median_rank': 1.5, 'mean_rank': 1.5, 'MRR': 0.75}
     """
-    return {f"R@{k}": recall_at(n_better, n_tied, k) for k in ks} | {
-        "median_rank": median_rank(n_better, n_tied),
-        "mean_rank": mean_rank(n_better, n_tied),
-        "MRR": mean_reciprocal_rank(n_better, n_tied),
+    return {f"R@{k}": recall_at(n_better, n_tied, k, n_right) for k in ks} | {
+        "median_rank": median_rank(n_better, n_tied, n_right),
+        "mean_rank": mean_rank(n_better, n_tied, n_right),
+        "MRR": mean_reciprocal_rank(n_better, n_tied, n_right),
     }
 
 
-def chance_levels(n_gallery, ks):
+def chance_levels(n_gallery, ks, n_right=None):
     """Compute the same figures for photographs in random order.
 
     Parameters
     ----------
-    n_gallery : int
-        Number of photographs searched.
+    n_gallery : int or array-like of shape (n_queries,), dtype int
+        Number of photographs searched, for all queries or for each.
     ks : sequence of int
         Cut-offs of recall@k.
+    n_right : array-like of shape (n_queries,), dtype int, default=None
+        Number of right ones of each query; by default one each.
 
     Returns
     -------
     dict of str to float
-        Keys as in `retrieval_figures`: k / n, (n + 1) / 2 twice, and the harmonic number H_n divided
-        by n.
+        Keys as in `retrieval_figures`: with one right photograph k / n, (n + 1) / 2 twice, and the harmonic
+        number H_n divided by n.
 
     Examples
     --------
@@ -286,13 +302,42 @@ def chance_levels(n_gallery, ks):
     >>> chance_levels(4, ks=(1, 2))
     {'R@1': 0.25, 'R@2': 0.5, 'median_rank': 2.5, 'mean_rank': 2.5, 'MRR': 0.5208333333333333}
     """
-    return retrieval_figures([0], [check_k(n_gallery, name="n_gallery")], ks)
+    if np.ndim(n_gallery) == 0:
+        n_gallery = np.full(1 if n_right is None else len(n_right), check_k(n_gallery, name="n_gallery"))
+    return retrieval_figures(np.zeros(len(n_gallery), np.intp), n_gallery, ks, n_right)
 
 
-def found_within(n_better, n_tied, k):
-    """Say of each query with what probability its right photograph is among the first k."""
-    n_better, n_tied = _valid_counts(n_better, n_tied)
-    return np.clip((check_k(k) - n_better) / n_tied, 0, 1)
+def found_within(n_better, n_tied, k, n_right=None):
+    """Say of each query with what probability a right photograph is among the first k."""
+    n_better, n_tied, n_right = _valid_counts(n_better, n_tied, n_right)
+    looked_at = np.clip(check_k(k) - n_better, 0, n_tied)
+    if n_right is None:
+        return looked_at / n_tied
+    missed = np.ones(len(n_tied))
+    for i in range(n_right.max()):
+        missed *= np.where(i < n_right, np.maximum(n_tied - looked_at - i, 0) / np.maximum(n_tied - i, 1), 1)
+    return 1 - missed
+
+
+def reciprocal_ranks(n_better, n_tied, n_right=None):
+    """Compute the expected 1 / rank of each query."""
+    n_better, n_tied, n_right = _valid_counts(n_better, n_tied, n_right)
+    if n_right is None:
+        harmonic = harmonic_numbers((n_better + n_tied).max())
+        return (harmonic[n_better + n_tied] - harmonic[n_better]) / n_tied
+    cases, case = np.unique(np.column_stack([n_better, n_tied, n_right]), axis=0, return_inverse=True)
+    return np.array([_reciprocal_of_first(*each) for each in cases.tolist()])[case.ravel()]
+
+
+def harmonic_numbers(n):
+    """Return H_0, H_1, ..., H_n."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
+
+
+def count_better_and_tied(scores, right):
+    """Count in each row the scores above and equal to one."""
+    right = right[:, np.newaxis]
+    return np.count_nonzero(scores > right, axis=1), np.count_nonzero(scores == right, axis=1)
 
 
 def check_k(k, n_gallery=None, *, name="k"):
@@ -305,27 +350,6 @@ def check_k(k, n_gallery=None, *, name="k"):
             f"pass at most {n_gallery}, or search more photographs"
         )
     return int(k)
-
-
-def _count(scores, positions, column):
-    """Count over photographs, of which number j has its score in ``column[j]``."""
-    right = scores[np.arange(len(scores)), positions][:, np.newaxis]
-    each = slice(None) if len(column) == scores.shape[1] else column
-    return tuple(
-        np.count_nonzero(comparison[:, each], axis=1) for comparison in (scores > right, scores == right)
-    )
-
-
-def _without_twins(gallery, bias):
-    """Keep one of the photographs with the same row and bias; say for each which one was kept."""
-    same_row = photograph_of_caption(len(gallery), y=gallery)
-    if same_row[-1] == len(gallery) - 1:
-        return gallery, bias, same_row
-    column = photograph_of_caption(
-        len(gallery), groups=same_row if bias is None else zip(same_row.tolist(), bias.tolist())
-    )
-    kept = np.unique(column, return_index=True)[1]
-    return gallery[kept], None if bias is None else bias[kept], column
 
 
 def _valid_positions(positions, n_queries, n_gallery):
@@ -343,7 +367,7 @@ def _valid_positions(positions, n_queries, n_gallery):
     return positions
 
 
-def _valid_counts(n_better, n_tied):
+def _valid_counts(n_better, n_tied, n_right):
     n_better, n_tied = np.asarray(n_better), np.asarray(n_tied)
     if n_better.shape != n_tied.shape or n_better.ndim != 1 or n_better.size == 0:
         raise ValueError(
@@ -360,9 +384,23 @@ def _valid_counts(n_better, n_tied):
             "n_better must hold whole numbers from 0 and n_tied whole numbers from 1: "
             "the right photograph is tied with itself"
         )
-    return n_better.astype(np.intp, copy=False), n_tied.astype(np.intp, copy=False)
+    n_better, n_tied = n_better.astype(np.intp, copy=False), n_tied.astype(np.intp, copy=False)
+    if n_right is None:
+        return n_better, n_tied, None
+    n_right = np.asarray(n_right)
+    if n_right.shape != n_tied.shape or n_right.dtype.kind not in "iu" or not (n_right >= 1).all():
+        raise ValueError(
+            f"n_right has shape {n_right.shape} and dtype {n_right.dtype}; "
+            f"it must be {n_tied.shape} whole numbers from 1"
+        )
+    if (n_right > n_tied).any():
+        raise ValueError("n_right must not exceed n_tied: it counts the right ones among the tied")
+    return n_better, n_tied, n_right.astype(np.intp, copy=False)
 
 
-def _harmonic_numbers(n):
-    """Return H_0, H_1, ..., H_n."""
-    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
+def _reciprocal_of_first(n_better, n_tied, n_right):
+    """Average 1 / rank of the first of `n_right` among `n_tied` in random order."""
+    place = np.arange(1, n_tied - n_right + 2)
+    # Of the orders in which the first one is not before `place`, the share in which it is at `place`.
+    later = np.append(1, np.cumprod((n_tied - place[:-1] - n_right + 1) / (n_tied - place[:-1] + 1)))
+    return float(np.sum(later * n_right / (n_tied - place + 1) / (n_better + place)))

@@ -1,11 +1,12 @@
 """What an evaluation found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from txt2img.evaluation.bootstrap import bootstrap_means
+from txt2img.evaluation.bootstrap import bootstrap_intervals, bootstrap_median_interval, check_level
 from txt2img.evaluation.calibration import expected_calibration_error
+from txt2img.evaluation.queries import queries_table
 from txt2img.evaluation.ranks import (
     chance_levels,
     check_k,
@@ -15,17 +16,33 @@ from txt2img.evaluation.ranks import (
     mean_reciprocal_rank,
     median_rank,
     recall_at,
+    reciprocal_ranks,
     retrieval_figures,
 )
+from txt2img.evaluation.readable import percent, readable, readable_ends
+from txt2img.evaluation.slices import slice_labels, slices_table
+from txt2img.evaluation.table import Table, to_json
 
 __all__ = ["RetrievalReport"]
+
+TITLE = {"text_to_photograph": ("queries", "photographs"), "photograph_to_text": ("photographs", "captions")}
+PER_QUERY = (
+    "n_better",
+    "n_tied",
+    "confidence",
+    "hit_ids",
+    "hit_scores",
+    "n_right",
+    "n_answers",
+    "n_searched",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RetrievalReport:
     """Ranks of the right photographs, and how good and how sure the figures made of them are.
 
-    Printed, it is a table of the figures with their intervals and the level of chance.
+    Printed, and in a notebook, it is a table of the figures with their intervals and the level of chance.
 
     Parameters
     ----------
@@ -36,7 +53,7 @@ class RetrievalReport:
     ks : tuple of int
         Cut-offs of recall@k to report.
     n_gallery : int
-        Number of photographs searched.
+        Number of photographs searched; with folds of unequal size that of the largest.
     true_ids : sequence of shape (n_queries,)
         Id of the right photograph of each query.
     hubness : float, default=None
@@ -46,6 +63,19 @@ class RetrievalReport:
         The same without the hubness correction of the index, if it has one.
     confidence : ndarray of shape (n_queries,), default=None
         Stated probability that the photograph that came first is the right one, if known.
+    columns : dict of str to sequence of shape (n_queries,), default=None
+        What else is known of the queries; ``"text"`` are their sentences.
+    hit_ids, hit_scores : ndarrays of shape (n_queries, n_hits), default=None
+        The first photographs that came for each query, and their scores.
+    direction : {"text_to_photograph", "photograph_to_text"}, default="text_to_photograph"
+        What asks for what. In the second, photographs are the queries, captions the gallery, the several
+        captions of a photograph are right, and its rank is that of the best of them.
+    n_right : ndarray of shape (n_queries,), dtype int, default=None
+        How many of the tied ones are right; None for one each.
+    n_answers : ndarray of shape (n_queries,), dtype int, default=None
+        How many are right in the whole gallery; None for one each.
+    n_searched : ndarray of shape (n_queries,), dtype int, default=None
+        How many were searched for each query, if folds are of unequal size.
 
     Examples
     --------
@@ -60,16 +90,10 @@ class RetrievalReport:
     ... )
     >>> report.ranks
     array([1., 1., 3., 8.])
-    >>> report.recall_at(5)
-    0.75
-    >>> print(report.to_markdown())
-    | | found | chance |
-    | :--- | ---: | ---: |
-    | R@1 | 50.0 % | 1.0 % |
-    | R@5 | 75.0 % | 5.0 % |
-    | median rank | 2.0 | 50.5 |
-    | mean rank | 3.2 | 50.5 |
-    | MRR | 0.615 | 0.052 |
+    >>> report.recall_at(5), report.chance_at(5)
+    (0.75, 0.05)
+    >>> report.subset(report.ranks > 1).median_rank
+    5.5
     """
 
     n_better: np.ndarray
@@ -80,8 +104,17 @@ class RetrievalReport:
     hubness: float | None = None
     hubness_uncorrected: float | None = None
     confidence: np.ndarray | None = None
+    columns: dict | None = None
+    hit_ids: np.ndarray | None = None
+    hit_scores: np.ndarray | None = None
+    direction: str = "text_to_photograph"
+    n_right: np.ndarray | None = None
+    n_answers: np.ndarray | None = None
+    n_searched: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.columns is None:
+            object.__setattr__(self, "columns", {})
         if not len(self.n_better) == len(self.n_tied) == len(self.true_ids):
             raise ValueError(
                 f"n_better, n_tied and true_ids have {len(self.n_better)}, {len(self.n_tied)} and "
@@ -91,6 +124,11 @@ class RetrievalReport:
             raise ValueError(
                 f"confidence has {len(self.confidence)} entries but there are {self.n_queries} queries"
             )
+        for name, column in self.columns.items():
+            if len(column) != self.n_queries:
+                raise ValueError(
+                    f"the column {name!r} has {len(column)} entries but there are {self.n_queries} queries"
+                )
 
     @property
     def n_queries(self):
@@ -99,28 +137,28 @@ class RetrievalReport:
 
     @property
     def ranks(self):
-        """Rank of the right photograph of each query, counted from 1; among ties the mean."""
-        return mean_ranks(self.n_better, self.n_tied)
+        """Rank of the right photograph of each query, counted from 1; among ties its expectation."""
+        return mean_ranks(self.n_better, self.n_tied, self.n_right)
 
     @property
     def median_rank(self):
         """Median of `ranks`."""
-        return median_rank(self.n_better, self.n_tied)
+        return median_rank(self.n_better, self.n_tied, self.n_right)
 
     @property
     def mean_rank(self):
         """Mean of `ranks`."""
-        return mean_rank(self.n_better, self.n_tied)
+        return mean_rank(self.n_better, self.n_tied, self.n_right)
 
     @property
     def mrr(self):
         """Mean reciprocal rank."""
-        return mean_reciprocal_rank(self.n_better, self.n_tied)
+        return mean_reciprocal_rank(self.n_better, self.n_tied, self.n_right)
 
     @property
     def first_is_right(self):
-        """Whether the right photograph of each query came first, before all others."""
-        return (self.n_better == 0) & (self.n_tied == 1)
+        """Whether a right photograph came first for each query, before all others."""
+        return (self.n_better == 0) & (self.n_tied == (1 if self.n_right is None else self.n_right))
 
     @property
     def brier_score(self):
@@ -139,7 +177,12 @@ class RetrievalReport:
     @property
     def chance(self):
         """The figures of `to_dict` for photographs in random order."""
-        return chance_levels(self.n_gallery, self.ks)
+        return self._chance(self.ks)
+
+    @property
+    def queries(self):
+        """Table of the queries: right photograph, rank, `columns`, and the first photographs that came."""
+        return queries_table(self, range(self.n_queries))
 
     def recall_at(self, k):
         """Compute the share of queries whose right photograph is among the first k.
@@ -154,7 +197,22 @@ class RetrievalReport:
         float
             Between 0 and 1.
         """
-        return recall_at(self.n_better, self.n_tied, check_k(k, self.n_gallery))
+        return recall_at(self.n_better, self.n_tied, check_k(k, self.n_gallery), self.n_right)
+
+    def chance_at(self, k):
+        """Compute recall@k for photographs in random order.
+
+        Parameters
+        ----------
+        k : int
+            Number of photographs looked at, at most `n_gallery`.
+
+        Returns
+        -------
+        float
+            Between 0 and 1: k / n_gallery, or more if several are right.
+        """
+        return self._chance([check_k(k, self.n_gallery)])[f"R@{k}"]
 
     def recall_interval(self, k, level=0.95, n_resamples=1000, random_state=0):
         """Say how sure recall@k is, given that other photographs might have been drawn.
@@ -173,22 +231,129 @@ class RetrievalReport:
         Returns
         -------
         low, high : float, or ndarrays of one float each k
-            Percentile interval of a bootstrap over photographs: the captions of one photograph are
-            drawn together, since they succeed and fail together.
+            Limits by `bootstrap_intervals` over photographs: the captions of one photograph are drawn
+            together, since they succeed and fail together.
 
         Notes
         -----
-        The size of the gallery is taken as given: with more photographs to search, recall is lower. An
-        observed recall of exactly 0 or 1 has an interval of no width, as with every bootstrap.
+        The size of the gallery is taken as given: with more photographs to search, recall is lower. Where all
+        queries succeed or all fail, resampling says nothing, and the interval is the exact one of as many
+        independent observations as there are photographs (Clopper and Pearson, 1934).
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95")
+        check_level(level)
         check_k(n_resamples, name="n_resamples")
-        ks = [check_k(each, self.n_gallery) for each in np.atleast_1d(k)]
-        found = np.column_stack([found_within(self.n_better, self.n_tied, each) for each in ks])
-        means = bootstrap_means(found, self.true_ids, n_resamples=n_resamples, random_state=random_state)
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        ks = [check_k(each, self.n_gallery) for each in np.atleast_1d(k).tolist()]
+        found = np.column_stack([found_within(self.n_better, self.n_tied, each, self.n_right) for each in ks])
+        low, high = bootstrap_intervals(
+            found, self.true_ids, level=level, n_resamples=n_resamples, random_state=random_state
+        )
+        furthest = ((1 - level) / 2) ** (1 / len(set(self.true_ids)))
+        low = np.where((found == 1).all(axis=0), furthest, low)
+        high = np.where((found == 0).all(axis=0), 1 - furthest, high)
         return (low, high) if np.ndim(k) else (float(low[0]), float(high[0]))
+
+    def intervals(self, level=0.95, n_resamples=1000, random_state=0):
+        """Say how sure all the figures are, as `recall_interval` does of recall.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Probability with which an interval is to hold the figure of the whole population.
+        n_resamples : int, default=1000
+            Number of bootstrap resamples.
+        random_state : int, RandomState instance or None, default=0
+            Source of chance.
+
+        Returns
+        -------
+        dict of str to tuple of float
+            Low and high limit of each figure of `to_dict`; NaN with a single photograph.
+        """
+        options = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
+        recalls = zip(*(ends.tolist() for ends in self.recall_interval(self.ks, **options)))
+        counts = self.n_better, self.n_tied, self.n_right
+        means = np.column_stack([self.ranks, reciprocal_ranks(*counts)])
+        low, high = bootstrap_intervals(means, self.true_ids, **options)
+        return {f"R@{k}": ends for k, ends in zip(self.ks, recalls)} | {
+            "median_rank": bootstrap_median_interval(self.ranks, self.true_ids, **options),
+            "mean_rank": (float(low[0]), float(high[0])),
+            "MRR": (float(low[1]), float(high[1])),
+        }
+
+    def subset(self, queries):
+        """Make the report of some of the queries.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries,), dtype bool, or sequence of int
+            Which queries.
+
+        Returns
+        -------
+        RetrievalReport
+            Report of these; it does not know hubness.
+        """
+        rows = np.arange(self.n_queries)[np.asarray(queries)]
+        if not len(rows):
+            raise ValueError("queries names no query: a report needs at least one")
+        arrays = {name: getattr(self, name) for name in PER_QUERY}
+        return replace(
+            self,
+            true_ids=[self.true_ids[row] for row in rows],
+            columns={name: [column[row] for row in rows] for name, column in self.columns.items()},
+            hubness=None,
+            hubness_uncorrected=None,
+            **{name: np.asarray(value)[rows] for name, value in arrays.items() if value is not None},
+        )
+
+    def slices(self, by, *, bins=None, level=0.95, n_resamples=1000, random_state=0):
+        """Tell the figures of every part of the queries.
+
+        Parameters
+        ----------
+        by : str or sequence of shape (n_queries,)
+            What the queries are parted by: the name of one of `columns`, or values.
+        bins : int, default=None
+            Numbers of more than `bins` different values are parted into so many bins, each with about as many
+            queries; by default those of more than 10 into 4.
+        level : float, default=0.95
+            Probability with which an interval is to hold the figure of the whole population.
+        n_resamples : int, default=1000
+            Number of bootstrap resamples.
+        random_state : int, RandomState instance or None, default=0
+            Source of chance.
+
+        Returns
+        -------
+        Table
+            One row a part. Columns are the name of `by`, ``"queries"``, ``"photographs"`` (how many different
+            ones are asked for) and, for each figure of `to_dict`, its value, ``"NAME low"`` and
+            ``"NAME high"``.
+        """
+        name, values = (by, self._column(by)) if isinstance(by, str) else ("part", list(by))
+        if len(values) != self.n_queries:
+            raise ValueError(f"by has {len(values)} entries but there are {self.n_queries} queries")
+        options = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
+        parts = slice_labels(values, None if bins is None else check_k(bins, name="bins"))
+        return slices_table(name, {label: self.subset(chosen) for label, chosen in parts}, options)
+
+    def worst(self, n=10, *, n_hits=3):
+        """List the queries whose right photograph came last, and what came first instead.
+
+        Parameters
+        ----------
+        n : int, default=10
+            Number of queries.
+        n_hits : int, default=3
+            Number of photographs told for each, at most as many as the evaluator kept.
+
+        Returns
+        -------
+        Table
+            One row a query, the worst first, with the columns of `queries`.
+        """
+        order = np.argsort(-self.ranks, kind="stable")[: check_k(n, name="n")]
+        return queries_table(self, order.tolist(), n_hits)
 
     def to_dict(self):
         """Collect the figures.
@@ -198,19 +363,64 @@ class RetrievalReport:
         dict of str to float
             ``"R@k"`` for each of `ks` (fractions, 0 to 1), ``"median_rank"``, ``"mean_rank"``, ``"MRR"``.
         """
-        return retrieval_figures(self.n_better, self.n_tied, self.ks)
+        return retrieval_figures(self.n_better, self.n_tied, self.ks, self.n_right)
+
+    def to_frame(self):
+        """Make a DataFrame of the queries, with the columns of `queries`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a query; nothing is escaped or left out. Needs pandas.
+        """
+        return self.queries.to_frame()
+
+    def to_json(self, *, queries=False):
+        """Write the figures as JSON.
+
+        Parameters
+        ----------
+        queries : bool, default=False
+            Whether to write the table of the queries, too.
+
+        Returns
+        -------
+        str
+            Object with the numbers of queries and photographs, and the figures, intervals and chance.
+        """
+        data = {
+            "direction": self.direction,
+            "n_queries": self.n_queries,
+            "n_gallery": self.n_gallery,
+            "figures": self.to_dict(),
+            "intervals": self.intervals(),
+            "chance": self.chance,
+            "hubness": self.hubness,
+            "hubness_uncorrected": self.hubness_uncorrected,
+            "calibration_error": self.calibration_error,
+            "brier_score": self.brier_score,
+        }
+        return to_json(data | ({"queries": self.queries.columns} if queries else {}))
 
     def to_markdown(self):
-        """Write the figures and the level of chance as a Markdown table.
+        """Write the figures, their intervals and the level of chance as a Markdown table.
 
         Returns
         -------
         str
             Table, recall in per cent.
         """
-        found, chance = _readable(self.to_dict()), _readable(self.chance)
-        lines = ["| | found | chance |", "| :--- | ---: | ---: |"]
-        return "\n".join(lines + [f"| {name} | {found[name]} | {chance[name]} |" for name in found])
+        return self._table().to_markdown()
+
+    def to_latex(self):
+        """Write the figures, their intervals and the level of chance as a LaTeX table.
+
+        Returns
+        -------
+        str
+            A ``tabular`` with the rules of the package booktabs, recall in per cent.
+        """
+        return self._table().to_latex()
 
     def plot(self, ax=None):
         """Draw the histogram of ranks against chance.
@@ -230,17 +440,11 @@ class RetrievalReport:
         return RankHistogramDisplay.from_report(self, ax=ax)
 
     def __str__(self):
-        found, chance = _readable(self.to_dict()), _readable(self.chance)
-        intervals = {
-            f"R@{k}": f"{100 * low:.1f} to {100 * high:.1f} %"
-            for k, low, high in zip(self.ks, *self.recall_interval(self.ks))
-        }
-        lines = [
-            f"{self.n_queries:,} queries, {self.n_gallery:,} photographs",
-            f"{'':12}{'found':>10}{'95 % interval':>18}{'chance':>10}",
-        ]
+        table = self._table()
+        lines = [table.title, f"{'':12}{'found':>10}{'95 % interval':>18}{'chance':>10}"]
         lines += [
-            f"{name:12}{found[name]:>10}{intervals.get(name, ''):>18}{chance[name]:>10}" for name in found
+            f"{name:12}{found:>10}{ends:>18}{chance:>10}"
+            for name, found, ends, chance in zip(*table.columns.values())
         ]
         if self.hubness is not None:
             lines.append(f"{'hubness':12}{self.hubness:>10.2f}")
@@ -248,7 +452,7 @@ class RetrievalReport:
             lines[-1] += f"{f'{self.hubness_uncorrected:.2f} uncorrected':>28}"
         if self.confidence is not None:
             lines.append(
-                f"{'confidence':12}{_percent(np.mean(self.confidence)):>10}"
+                f"{'confidence':12}{percent(np.mean(self.confidence)):>10}"
                 f"    calibration error {self.calibration_error:.3f}, Brier score {self.brier_score:.3f}"
             )
         return "\n".join(lines)
@@ -257,16 +461,26 @@ class RetrievalReport:
         figures = ", ".join(f"{name}={value:.4g}" for name, value in self.to_dict().items())
         return f"RetrievalReport(n_queries={self.n_queries}, n_gallery={self.n_gallery}, {figures})"
 
+    def _repr_html_(self):
+        return self._table().to_html()
 
-def _percent(share):
-    return f"{100 * share:.1f} %"
+    def _chance(self, ks):
+        n_searched = self.n_gallery if self.n_searched is None else self.n_searched
+        return chance_levels(n_searched, ks, self.n_answers)
 
+    def _table(self):
+        found, chance, ends = self.to_dict(), self.chance, self.intervals()
+        columns = {
+            "": [name.replace("_", " ") for name in found],
+            "found": [readable(*pair) for pair in found.items()],
+            "95 % interval": [readable_ends(name, ends[name]) for name in found],
+            "chance": [readable(*pair) for pair in chance.items()],
+        }
+        asked, searched = TITLE[self.direction]
+        return Table(columns, title=f"{self.n_queries:,} {asked}, {self.n_gallery:,} {searched}")
 
-def _readable(figures):
-    """Round for the eye: recall in per cent, ranks to one decimal."""
-    return {
-        name.replace("_", " "): (
-            _percent(value) if name.startswith("R@") else f"{value:.3f}" if name == "MRR" else f"{value:,.1f}"
-        )
-        for name, value in figures.items()
-    }
+    def _column(self, name):
+        if name not in self.columns:
+            known = ", ".join(map(repr, self.columns)) or "none: pass texts or columns to the evaluation"
+            raise ValueError(f"by is {name!r}, which is not a column of the queries; there are {known}")
+        return list(self.columns[name])

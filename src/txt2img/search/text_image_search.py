@@ -21,7 +21,7 @@ from txt2img.search.inputs import (
 from txt2img.search.learning import learn, new_index
 from txt2img.search.presets import PRESETS, class_names_parts, default_parts
 from txt2img.search.query import Query, as_queries, query_vectors
-from txt2img.search.words import best_words, word_directions
+from txt2img.search.words import best_words, known_word_shares, word_directions
 
 
 class TextImageSearch(SaveMixin, BaseEstimator):
@@ -386,7 +386,16 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             descriptors = self.featurizer_.transform(photos)
         return map_descriptors(descriptors, self.whitener_, getattr(self.regressor_, "visual_map_", None))
 
-    def evaluate(self, photos, captions, *, ks=(1, 2, 5, 10)):
+    def evaluate(
+        self,
+        photos,
+        captions,
+        *,
+        ks=(1, 2, 5, 10),
+        direction="text_to_photograph",
+        n_folds=None,
+        columns=None,
+    ):
         """Ask with the captions of unseen photographs, and see at which rank the right one comes.
 
         The gallery of this evaluation are the photographs passed, not those taken in by `add`.
@@ -399,26 +408,43 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             The sentences of each; every one is a query.
         ks : tuple of int, default=(1, 2, 5, 10)
             Ranks at which recall is told.
+        direction : {"text_to_photograph", "photograph_to_text"}, default="text_to_photograph"
+            What asks for what; see `RetrievalEvaluator`.
+        n_folds : int, default=None
+            Part the photographs into so many galleries; see `RetrievalEvaluator`. Answers have no
+            probabilities then, as these are for one gallery.
+        columns : dict of str to sequence of shape (n_sentences,), default=None
+            What else is known of the sentences, in their order, photograph by photograph.
 
         Returns
         -------
         RetrievalReport
-            Recall at each of ks, median and mean rank, and chance beside them.
+            Recall at each of ks, median and mean rank, and chance beside them. Where sentences ask, its
+            columns are ``"text"``, ``"n_words"``, ``"known_words"`` (the share of the words of a sentence
+            that are in `words_`, accents aside) and those passed. The ids are the paths of the photographs,
+            or their numbers if they are not passed as paths.
         """
         from txt2img.evaluation import RetrievalEvaluator
 
         check_is_fitted(self)
         photos = as_photographs(photos)
         captions = check_captions(captions, len(photos))
-        index = new_index(self._index_part(), self.transform(photos), self.bank_)
+        # Paths tell people more than numbers do, if they tell photographs apart.
+        are_names = all(isinstance(photo, str) for photo in photos) and len(set(photos)) == len(photos)
+        ids = photos if are_names else list(range(len(photos)))
+        index = new_index(self._index_part(), self.transform(photos), self.bank_, ids=ids)
         sentences, photograph = flatten_captions(captions)
         predicted = self.predict(sentences)
-        confidence = None
-        if self.calibrator_ is not None:
-            first = index.predict(predicted)[:, None]
-            confidence = self.calibrator_.probabilities(predicted, index, first)[:, 0]
-        evaluator = RetrievalEvaluator(ks=ks)
-        return evaluator.evaluate(predicted, index, photograph.tolist(), confidence=confidence)
+        known = {"texts": sentences}
+        if direction == "text_to_photograph":
+            known["columns"] = {"known_words": known_word_shares(sentences, self.words_)} | (columns or {})
+            if self.calibrator_ is not None and n_folds is None:
+                first = index.predict(predicted)[:, None]
+                known["confidence"] = self.calibrator_.probabilities(predicted, index, first)[:, 0]
+        elif columns:
+            known["columns"] = columns
+        evaluator = RetrievalEvaluator(ks=ks, direction=direction, n_folds=n_folds)
+        return evaluator.evaluate(predicted, index, [ids[row] for row in photograph], **known)
 
     def __len__(self):
         """Return the number of photographs in the gallery."""

@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from txt2img.captions.words import split_words
+from txt2img._top_k import top_k
+from txt2img.captions.words import fold_accents, split_words
 from txt2img.exceptions import UnknownWordsWarning
 from txt2img.search.answers import Word
-from txt2img.search.top_k import top_k
 
 # A word of so many photographs is believed by half, a rarer one by less.
 HALF_BELIEVED = 10
@@ -34,6 +34,26 @@ def count_words(captions):
         # Not a set, whose order would decide between equally frequent words.
         counts.update(list(dict.fromkeys(word for sentence in own for word in split_words(sentence))))
     return {word: n for word, n in counts.most_common() if n > 1}
+
+
+def known_word_shares(sentences, words):
+    """Say how many of the words of each sentence are known.
+
+    Parameters
+    ----------
+    sentences : list of str
+        Sentences.
+    words : iterable of str
+        Known words; accents do not count.
+
+    Returns
+    -------
+    list of float
+        Share of the words of each sentence, from 0 to 1; 0 for a sentence without words.
+    """
+    known = set(map(fold_accents, words))
+    asked = [[fold_accents(word) in known for word in split_words(sentence)] for sentence in sentences]
+    return [sum(own) / len(own) if own else 0.0 for own in asked]
 
 
 def word_directions(words, vectorizer, regressor, centre):

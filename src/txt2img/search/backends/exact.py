@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from txt2img._top_k import top_k
 from txt2img.search.backends.base import Backend, Found
 from txt2img.search.growing import GrowingArray
-from txt2img.search.top_k import top_k
 
 # Bytes of descriptors turned into single precision, and of scores, at a time.
 ROW_BYTES = 2**25

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from txt2img.search.top_k import top_k
+from txt2img._top_k import top_k
 
 # Few different values, so that most rows have many ties, with infinities and both zeros among them.
 few_values = st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1.0, 2.0, np.inf])
@@ -43,7 +43,7 @@ def test_no_queries_give_no_rows():
 def test_many_scores_are_shared_out_among_cores(monkeypatch):
     scores = np.random.default_rng(0).integers(0, 50, (37, 90)).astype(np.float32)
     alone = top_k(scores, 6)
-    monkeypatch.setattr("txt2img.search.top_k.SCORES_A_THREAD", 100)
+    monkeypatch.setattr("txt2img._top_k.SCORES_A_THREAD", 100)
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     for shared, expected in zip(top_k(scores, 6), alone, strict=True):
         assert_array_equal(shared, expected)

@@ -35,7 +35,7 @@ def top_k(scores, k):
     Examples
     --------
     >>> import numpy as np
-    >>> from txt2img.search.top_k import top_k
+    >>> from txt2img._top_k import top_k
     >>> top_k(np.array([[1.0, 3.0, 3.0, 2.0]]), 2)[1].tolist()
     [[1, 2]]
     """
