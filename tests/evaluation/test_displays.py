@@ -252,10 +252,16 @@ def test_answers_that_stand_and_fall_together_make_the_intervals_wider(confidenc
     assert ((grouped.high - grouped.low) > 1.6 * (apart.high - apart.low)).mean() >= 0.8
 
 
-def test_bins_without_answers_are_left_out(ax):
-    display = CalibrationCurveDisplay.from_predictions([True, False, True], [0.95, 0.04, 1.0], ax=ax)
-    assert np.flatnonzero(np.isfinite(display.came_true)).tolist() == [0, 9]
-    np.testing.assert_allclose(display.line_.get_data(), [[0.04, 0.975], [0, 1]])
+@pytest.mark.parametrize(("min_answers", "filled"), [(1, [0, 2, 9]), (2, [0, 9]), (3, [9])])
+def test_bins_with_few_answers_are_left_out(min_answers, filled, ax):
+    stated = [0.95, 1.0, 0.99, 0.04, 0.02, 0.25]
+    display = CalibrationCurveDisplay.from_predictions(
+        [True, False, True, False, False, True], stated, min_answers=min_answers, ax=ax
+    )
+    assert np.flatnonzero(np.isfinite(display.came_true)).tolist() == filled
+    np.testing.assert_allclose(display.line_.get_xdata()[-1], 0.98)
+    np.testing.assert_allclose(display.line_.get_ydata()[-1], 2 / 3)
+    assert display.share.sum() == pytest.approx(1)
     display.figure_.canvas.draw()
 
 

@@ -97,7 +97,7 @@ def _thumbnail(photograph):
     image = ImageOps.fit(image, pixels, Image.Resampling.LANCZOS, centering=(0.5, 0.35))
     image.info.clear()  # comments, among others, would be saved again
     stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=80)
+    image.save(stream, "JPEG", quality=70)
     return stream.getvalue()
 
 

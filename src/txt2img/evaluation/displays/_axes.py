@@ -53,6 +53,12 @@ def legend(ax, **where):
     return ax.legend(frameon=False, labelcolor=INK, **where)
 
 
+def legend_above(ax):
+    """Tell what is drawn in one line above the axes, where bars may be of any height."""
+    n_entries = len(ax.get_legend_handles_labels()[0])
+    return legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=n_entries, borderaxespad=0.2)
+
+
 def log_spaced_ranks(n_gallery, per_decade):
     """Return distinct whole numbers from 1 to `n_gallery`, about evenly spaced on a logarithmic scale."""
     steps = np.arange(0, np.log10(n_gallery), 1 / per_decade)

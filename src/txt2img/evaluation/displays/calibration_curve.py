@@ -20,9 +20,9 @@ class CalibrationCurveDisplay:
     Parameters
     ----------
     stated : ndarray of shape (n_bins,)
-        Mean probability of the answers in each bin; NaN for a bin without answers.
+        Mean probability of the answers in each bin; NaN for a bin with too few answers.
     came_true : ndarray of shape (n_bins,)
-        Share of them that are right; NaN for a bin without answers.
+        Share of them that are right; NaN for a bin with too few answers.
     share : ndarray of shape (n_bins,)
         Share of all answers that are in the bin.
     low, high : ndarray of shape (n_bins,), default=None
@@ -48,7 +48,11 @@ class CalibrationCurveDisplay:
     >>> from matplotlib.figure import Figure
     >>> from txt2img.evaluation import CalibrationCurveDisplay
     >>> display = CalibrationCurveDisplay.from_predictions(
-    ...     [False, False, True, True], [0.1, 0.3, 0.8, 0.9], n_bins=2, ax=Figure().subplots()
+    ...     [False, False, True, True],
+    ...     [0.1, 0.3, 0.8, 0.9],
+    ...     n_bins=2,
+    ...     min_answers=2,
+    ...     ax=Figure().subplots(),
     ... )
     >>> display.stated.round(2).tolist(), display.came_true.tolist()
     ([0.2, 0.85], [0.0, 1.0])
@@ -122,6 +126,7 @@ class CalibrationCurveDisplay:
         *,
         groups=None,
         n_bins=10,
+        min_answers=10,
         level=0.95,
         n_resamples=1000,
         random_state=0,
@@ -140,6 +145,8 @@ class CalibrationCurveDisplay:
             independent of the others.
         n_bins : int, default=10
             Number of bins.
+        min_answers : int, default=10
+            Bins with fewer answers have no point on the curve, since a share of so few says little.
         level : float, default=0.95
             Level of the intervals, from a bootstrap over photographs.
         n_resamples : int, default=1000
@@ -163,7 +170,7 @@ class CalibrationCurveDisplay:
         right, confidence = np.asarray(y_true, bool), np.asarray(y_prob, float)
         n_bins = check_k(n_bins, name="n_bins")
         in_bin = np.minimum((confidence * n_bins).astype(int), n_bins - 1)[:, None] == np.arange(n_bins)
-        filled = in_bin.any(axis=0)
+        filled = in_bin.sum(axis=0) >= check_k(min_answers, name="min_answers")
         stated, came_true, low, high = np.full((4, n_bins), np.nan)
         stated[filled] = (in_bin * confidence[:, None]).sum(axis=0)[filled] / in_bin.sum(axis=0)[filled]
         came_true[filled] = (in_bin & right[:, None]).sum(axis=0)[filled] / in_bin.sum(axis=0)[filled]

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import bdtr
 
-from txt2img.evaluation.displays._axes import CURVES, INK, axes_or_new, legend, tidy
+from txt2img.evaluation.displays._axes import CURVES, INK, axes_or_new, legend_above, tidy
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
 
 __all__ = ["HubnessDisplay"]
@@ -140,8 +140,7 @@ class HubnessDisplay:
         tidy(ax, x_label=f"times among the first {self.k}", y_label="share of the photographs")
         ax.set_xticks(places, _ranges(ends))
         ax.tick_params(axis="x", length=0)
-        ax.set_ylim(0, 1.3 * ax.dataLim.y1)
-        legend(ax, loc="upper right")
+        legend_above(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from txt2img.evaluation.displays._axes import CURVES, INK, axes_or_new, legend, tidy
+from txt2img.evaluation.displays._axes import CURVES, INK, axes_or_new, legend_above, tidy
 from txt2img.evaluation.displays._report_display import report_of_predictions
 
 __all__ = ["RecallComparisonDisplay"]
@@ -190,7 +190,7 @@ class RecallComparisonDisplay:
         tidy(ax, x_label="", y_label="recall@k")
         ax.set_xticks(groups, [f"k = {k}" for k in self.ks])
         ax.tick_params(axis="x", length=0)
-        ax.set_ylim(0, max(0.01, *np.ravel(self.high)) * 1.12)
-        legend(ax, loc="upper left")
+        ax.set_ylim(0, max(0.01, *np.ravel(self.high)) * 1.08)
+        legend_above(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
