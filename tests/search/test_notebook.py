@@ -73,7 +73,7 @@ def test_hits_are_shown_with_rank_name_score_and_probability(photograph_files):
     page = page_of(
         Hit(photograph_files[0], 0.5123, 1, 0.734, duplicates=("a", "b")), Hit(photograph_files[2], -0.25, 2)
     )
-    assert page.text == "1. 0_red.png0.512 · 73% · 2 more like it2. 2_blue.png-0.25"
+    assert page.text == "1. 0_red.png0.512 · 73% · 2 more like it2. 2_blue.png-0.250"
     assert page.of("title") == [photograph_files[0], photograph_files[2]]
     assert page.open == []
     colours = [image.getpixel((160, 120)) for image in thumbnails(page)]

@@ -66,7 +66,7 @@ def answers_as_html(answers, questions):
 
 def _figure(hit):
     name = os.path.basename(hit.id) if isinstance(hit.id, str) else str(hit.id)
-    figures = f"{hit.score:.3g}" + (f" · {hit.probability:.0%}" if hit.probability is not None else "")
+    figures = f"{hit.score:.3f}" + (f" · {hit.probability:.0%}" if hit.probability is not None else "")
     if hit.duplicates:
         figures += f" · {len(hit.duplicates)} more like it"
     cut = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap"

@@ -54,9 +54,10 @@ def legend(ax, **where):
 
 
 def legend_above(ax):
-    """Tell what is drawn in one line above the axes, where bars may be of any height."""
-    n_entries = len(ax.get_legend_handles_labels()[0])
-    return legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=n_entries, borderaxespad=0.2)
+    """Tell what is drawn above the axes, where bars may be of any height."""
+    longest = max(map(len, ax.get_legend_handles_labels()[1]))
+    n_columns = max(1, 80 // (longest + 6))  # about 80 characters are as wide as the axes
+    return legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=n_columns, borderaxespad=0.2)
 
 
 def log_spaced_ranks(n_gallery, per_decade):
