@@ -20,7 +20,7 @@ contact_sheet(
 
 # %%
 # Learn from the first 300. The other 100 are never shown to ``fit``.
-from txt2img import ImageFeaturizer, TextImageSearch
+from txt2img import ImageFeaturizer, TextImageSearch, TextToVisualRegressor
 
 featurizer = ImageFeaturizer(
     "efficientnet_lite0",
@@ -29,7 +29,7 @@ featurizer = ImageFeaturizer(
     pooling=("mean", "max"),
     resolution=128,
 )
-search = TextImageSearch(featurizer)
+search = TextImageSearch(featurizer, regressor=TextToVisualRegressor())
 search.fit(scenes[:300], captions[:300])
 
 # %%

@@ -35,7 +35,7 @@ from sklearn.pipeline import make_pipeline
 from txt2img import CaptionVectorizer, DescriptorWhitener, TextToVisualRegressor
 from txt2img.evaluation import recall_at_5
 
-alphas = np.logspace(-1, 3, 6)
+alphas = np.logspace(-1, 3, 5)
 grids = {}
 for exponent in (0, 0.5, 1):
     targets = DescriptorWhitener(exponent=exponent).fit_transform(descriptors)
