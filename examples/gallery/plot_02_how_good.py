@@ -53,8 +53,8 @@ RecallCurveDisplay.from_report(report, name="search")
 
 # %%
 # What is wrong when it is wrong? Here are questions whose scene came late, with what
-# came instead; the right scene is framed in green, last in its row. Often the caption
-# fits the others as well: that is no fault of the search, and the reason why nobody
+# came instead; the right scene is framed in green, last in its row. Some captions
+# fit another scene as well: that is no fault of the search, and the reason why nobody
 # reaches 100 %.
 import numpy as np
 

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-from txt2img import ImageIndex
+from txt2img import ImageIndex, TextImageSearch, TextToVisualRegressor
 from txt2img.evaluation import (
     CalibrationCurveDisplay,
     GalleryMapDisplay,
@@ -315,6 +315,21 @@ def test_hubness_puts_every_photograph_into_the_bin_of_its_count(ax):
     expected = [model.pmf(range(first, last + 1)).sum() for first, last in [(0, 0), (9, 16)]]
     heights = [segment[0, 1] for segment in chance.get_segments()]
     np.testing.assert_allclose([heights[0], heights[5]], expected, atol=1e-12)
+
+
+def test_hubness_and_calibration_of_a_search(captioned):
+    captions, descriptors = captioned
+    search = TextImageSearch(regressor=TextToVisualRegressor()).fit(descriptors[:240], captions[:240])
+    search.add(descriptors[240:])
+    report = search.evaluate(descriptors[240:], captions[240:])
+    sentences = [sentence for own in captions[240:] for sentence in own]
+    hubness = HubnessDisplay.from_estimator(search, sentences, ax=Figure().subplots())
+    assert k_occurrence_skewness(hubness.counts) == pytest.approx(report.hubness)
+    assert k_occurrence_skewness(hubness.uncorrected) == pytest.approx(report.hubness_uncorrected)
+    curve = CalibrationCurveDisplay.from_estimator(
+        search, descriptors[240:], captions[240:], ax=Figure().subplots()
+    )
+    assert curve.calibration_error == pytest.approx(report.calibration_error)
 
 
 # Map of a gallery
