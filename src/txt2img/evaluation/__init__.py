@@ -3,7 +3,15 @@
 from txt2img.evaluation.bootstrap import bootstrap_intervals, bootstrap_means
 from txt2img.evaluation.calibration import expected_calibration_error
 from txt2img.evaluation.comparison import compare
-from txt2img.evaluation.displays import RankHistogramDisplay, RecallCurveDisplay, contact_sheet
+from txt2img.evaluation.displays import (
+    CalibrationCurveDisplay,
+    GalleryMapDisplay,
+    HubnessDisplay,
+    RankHistogramDisplay,
+    RecallComparisonDisplay,
+    RecallCurveDisplay,
+    contact_sheet,
+)
 from txt2img.evaluation.evaluator import RetrievalEvaluator
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
 from txt2img.evaluation.ranks import (
@@ -39,7 +47,11 @@ from txt2img.evaluation.scorers import (
 from txt2img.evaluation.table import Table
 
 __all__ = [
+    "CalibrationCurveDisplay",
+    "GalleryMapDisplay",
+    "HubnessDisplay",
     "RankHistogramDisplay",
+    "RecallComparisonDisplay",
     "RecallCurveDisplay",
     "RetrievalEvaluator",
     "RetrievalReport",
