@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
@@ -7,7 +10,13 @@ project = "txt2img"
 author = copyright = "The txt2img developers"
 version = release = txt2img.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
@@ -29,6 +38,20 @@ autodoc_default_options = {
         f"set_{method}_request"
         for method in ("fit", "partial_fit", "transform", "predict", "score")
     ),
+}
+
+sys.path.append(str(Path(__file__).parent))  # for contact_sheets
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib", "contact_sheets.scraper"),
+    "capture_repr": ("_repr_html_",),
+    "ignore_repr_types": "TextImageSearch",
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
 }
 
 

@@ -2,11 +2,30 @@
 
 import os
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.stats import binom
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
 
-from txt2img.evaluation import RankHistogramDisplay, RecallCurveDisplay, RetrievalReport, contact_sheet
+from txt2img import ImageIndex
+from txt2img.evaluation import (
+    CalibrationCurveDisplay,
+    GalleryMapDisplay,
+    HubnessDisplay,
+    RankHistogramDisplay,
+    RecallComparisonDisplay,
+    RecallCurveDisplay,
+    RetrievalReport,
+    contact_sheet,
+    expected_calibration_error,
+    k_occurrence,
+    k_occurrence_skewness,
+    mean_reciprocal_rank_score,
+    recall_at_k_score,
+)
 from txt2img.exceptions import MissingExtraError, UnreadablePhotographError
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -116,6 +135,256 @@ def test_several_reports_on_the_same_axes(ax):
 
 def test_curve_without_a_band(ax):
     assert RecallCurveDisplay([1, 2], [0.5, 1.0], n_gallery=2).plot(ax).band_ is None
+
+
+# From predictions and estimators
+
+
+@pytest.fixture
+def predictions():
+    """Return descriptors of the photographs of 200 captions, five each, and predictions of them."""
+    rng = np.random.default_rng(0)
+    y_true = np.repeat(rng.normal(size=(40, 8)), 5, axis=0)
+    return y_true, y_true + 2 * rng.normal(size=y_true.shape)
+
+
+def test_curve_of_predictions_is_what_the_scorers_say(predictions, ax):
+    display = RecallCurveDisplay.from_predictions(*predictions, n_resamples=50, ax=ax)
+    assert display.n_gallery == 40
+    for k, recall in zip(display.ks, display.recall):
+        assert recall == pytest.approx(recall_at_k_score(*predictions, k=k))
+    assert (display.low <= display.recall).all()
+    assert (display.recall <= display.high).all()
+
+
+def test_histogram_of_predictions(predictions, ax):
+    display = RankHistogramDisplay.from_predictions(*predictions, bins_per_decade=20, ax=ax)
+    assert display.share[0] == pytest.approx(recall_at_k_score(*predictions, k=1))
+    # Of 40 photographs each rank up to 8 has a bin of its own, and the others lie between the ends of theirs.
+    ranks = np.asarray(display.edges[1:])
+    first = display.edges[:-1] + 1
+    mrr = mean_reciprocal_rank_score(*predictions)
+    assert (display.share / ranks).sum() <= mrr <= (display.share / first).sum()
+
+
+@pytest.mark.parametrize("display", [RankHistogramDisplay, RecallCurveDisplay])
+def test_estimator_is_asked_for_its_predictions(predictions, display):
+    y, X = predictions
+    model = LinearRegression().fit(X, y)
+    drawn = display.from_estimator(model, X, y, ax=Figure().subplots())
+    expected = display.from_predictions(y, model.predict(X), ax=Figure().subplots())
+    for name in ("recall", "share"):
+        np.testing.assert_array_equal(getattr(drawn, name, 0), getattr(expected, name, 0))
+
+
+def test_predictions_of_another_shape(predictions, ax):
+    with pytest.raises(ValueError, match=r"y_true has shape \(200, 8\) but y_pred has shape \(200, 7\)"):
+        RecallCurveDisplay.from_predictions(predictions[0], predictions[1][:, :7], ax=ax)
+
+
+# Comparison of models
+
+
+def test_comparison_shows_recall_interval_and_chance_of_each(ax):
+    rng = np.random.default_rng(0)
+    reports = {"words": report_of(rng.integers(1, 90, 80)), "sentences": report_of(rng.integers(1, 30, 80))}
+    display = RecallComparisonDisplay.from_reports(reports, ks=(1, 5, 20), level=0.8, ax=ax)
+    for name, row, bars in zip(reports, range(2), display.bars_):
+        expected = [reports[name].recall_at(k) for k in (1, 5, 20)]
+        assert [bar.get_height() for bar in bars] == expected
+        low, high = reports[name].recall_interval((1, 5, 20), level=0.8)
+        np.testing.assert_array_equal([display.low[row], display.high[row]], [low, high])
+    texts = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert texts == {"words", "sentences", "chance"}
+    chance = next(lines for lines in ax.collections if lines.get_label() == "chance")
+    assert [segment[0, 1] for segment in chance.get_segments()] == [1 / 200, 5 / 200, 20 / 200]
+    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in display.bars_ for bar in bars)
+    assert all(end < start for (_, end), (start, _) in pairwise(edges))
+
+
+def test_comparison_of_estimators(predictions, ax):
+    y, X = predictions
+    models = {"one": LinearRegression().fit(X[:50], y[:50]), "two": LinearRegression().fit(X, y)}
+    display = RecallComparisonDisplay.from_estimators(models, X, y, ks=(1, 3), n_resamples=20, ax=ax)
+    expected = [[recall_at_k_score(y, model.predict(X), k=k) for k in (1, 3)] for model in models.values()]
+    np.testing.assert_allclose(display.recall, expected)
+
+
+@pytest.mark.parametrize("sizes", [(), (200, 100)])
+def test_only_what_is_comparable_is_compared(sizes):
+    reports = {f"of {size}": report_of([1, 2], n_gallery=size) for size in sizes}
+    with pytest.raises(ValueError, match=r"reports are of galleries of the sizes .* the same photographs"):
+        RecallComparisonDisplay.from_reports(reports)
+
+
+# Calibration
+
+
+@pytest.fixture
+def confidence():
+    """Return probabilities that are true, what came true, and the photograph of each."""
+    rng = np.random.default_rng(0)
+    stated = rng.uniform(size=4000) ** 2
+    return rng.uniform(size=4000) < stated, stated, np.repeat(np.arange(800), 5)
+
+
+def test_calibrated_probabilities_lie_on_the_diagonal(confidence, ax):
+    right, stated, photograph = confidence
+    display = CalibrationCurveDisplay.from_predictions(right, stated, groups=photograph, ax=ax)
+    assert display.share.sum() == pytest.approx(1)
+    np.testing.assert_allclose(display.came_true, display.stated, atol=0.08)
+    assert ((display.low <= display.stated) & (display.stated <= display.high)).sum() >= 8
+    for i in range(10):
+        inside = (stated >= i / 10) & (stated < (i + 1) / 10)
+        assert display.stated[i] == pytest.approx(stated[inside].mean())
+        assert display.came_true[i] == pytest.approx(right[inside].mean())
+        assert display.share[i] == pytest.approx(inside.mean())
+    assert ax.get_title(loc="left").endswith(f"{expected_calibration_error(stated, right):.3f}")
+
+
+def test_answers_that_stand_and_fall_together_make_the_intervals_wider(confidence):
+    right, stated, photograph = confidence
+    together = right[::5].repeat(5), stated[::5].repeat(5)
+    apart, grouped = (
+        CalibrationCurveDisplay.from_predictions(*together, groups=groups, ax=Figure().subplots())
+        for groups in (None, photograph)
+    )
+    assert ((grouped.high - grouped.low) > 1.6 * (apart.high - apart.low)).mean() >= 0.8
+
+
+@pytest.mark.parametrize(("min_answers", "filled"), [(1, [0, 2, 9]), (2, [0, 9]), (3, [9])])
+def test_bins_with_few_answers_are_left_out(min_answers, filled, ax):
+    stated = [0.95, 1.0, 0.99, 0.04, 0.02, 0.25]
+    display = CalibrationCurveDisplay.from_predictions(
+        [True, False, True, False, False, True], stated, min_answers=min_answers, ax=ax
+    )
+    assert np.flatnonzero(np.isfinite(display.came_true)).tolist() == filled
+    np.testing.assert_allclose(display.line_.get_xdata()[-1], 0.98)
+    np.testing.assert_allclose(display.line_.get_ydata()[-1], 2 / 3)
+    assert display.share.sum() == pytest.approx(1)
+    display.figure_.canvas.draw()
+
+
+def test_calibration_of_a_report(confidence, ax):
+    right, stated, photograph = confidence
+    report = RetrievalReport(1 - right, np.ones(4000, int), (1,), 800, photograph.tolist(), confidence=stated)
+    display = CalibrationCurveDisplay.from_report(report, n_bins=4, ax=ax)
+    expected = CalibrationCurveDisplay.from_predictions(
+        right, stated, groups=photograph, n_bins=4, ax=Figure().subplots()
+    )
+    np.testing.assert_array_equal(display.low, expected.low)
+    assert display.calibration_error == report.calibration_error
+    with pytest.raises(ValueError, match=r"report.confidence is None: fit the search with calibration_share"):
+        CalibrationCurveDisplay.from_report(report_of([1, 2]))
+
+
+# Hubness
+
+
+@pytest.mark.parametrize("hubness", [None, "csls"])
+def test_hubness_of_an_index(hubness, ax):
+    rng = np.random.default_rng(0)
+    gallery, queries = rng.normal(size=(60, 30)), rng.normal(size=(300, 30)) + 0.5
+    index = ImageIndex(hubness=hubness).fit(gallery, bank=None if hubness is None else queries)
+    display = HubnessDisplay.from_index(index, queries, k=5, ax=ax)
+    assert display.counts.sum() == 60 * 5
+    shown = {bars.get_label(): sum(bar.get_height() for bar in bars) for bars in ax.containers}
+    assert list(shown.values()) == pytest.approx([1] * len(shown))
+    if hubness is None:
+        assert display.uncorrected is None
+        assert len(shown) == 1
+    else:
+        factors = index.score_factors(queries[np.linspace(0, 299, 60).astype(int)])
+        np.testing.assert_array_equal(display.counts, k_occurrence(*factors[:2], 5, bias=factors[2]))
+        np.testing.assert_array_equal(display.uncorrected, k_occurrence(*factors[:2], 5))
+        skewness = k_occurrence_skewness(display.uncorrected)
+        assert next(iter(shown)) == f"uncorrected, skewness {skewness:.2f}"
+        assert skewness > k_occurrence_skewness(display.counts)
+
+
+def test_hubness_puts_every_photograph_into_the_bin_of_its_count(ax):
+    counts = np.array([0, 0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 55])
+    HubnessDisplay(counts, k=10).plot(ax)
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == ["0", "1", "2", "3–4", "5–8", "9–16", "17–32", "33–64"]
+    np.testing.assert_allclose(
+        [bar.get_height() * 12 for bar in ax.containers[0]], [2, 1, 1, 2, 2, 2, 1, 1], atol=1e-12
+    )
+    (chance,) = (lines for lines in ax.collections if lines.get_label() == "by chance")
+    model = binom(counts.sum() // 10, 10 / 12)
+    expected = [model.pmf(range(first, last + 1)).sum() for first, last in [(0, 0), (9, 16)]]
+    heights = [segment[0, 1] for segment in chance.get_segments()]
+    np.testing.assert_allclose([heights[0], heights[5]], expected, atol=1e-12)
+
+
+# Map of a gallery
+
+
+def test_map_gives_every_photograph_a_square_of_its_own(ax):
+    rng = np.random.default_rng(0)
+    photos = [picture(colour=colour) for colour in rng.integers(0, 255, size=(23, 3))]
+    display = GalleryMapDisplay.from_descriptors(rng.normal(size=(23, 5)), photos, aspect=2, ax=ax)
+    assert len({tuple(cell) for cell in display.cells.tolist()}) == 23
+    assert display.cells.max(axis=0).tolist() == [6, 3]
+    (page,) = (np.asarray(image.get_array()) for image in ax.images)
+    pitch = page.shape[0] / 4
+    assert page.shape[1] / 7 == pitch
+    for (column, row), photo in zip(display.cells, photos):
+        middle = page[int((row + 0.45) * pitch), int((column + 0.45) * pitch)]
+        np.testing.assert_array_equal(middle, photo[0, 0])
+
+
+def test_map_of_what_is_a_grid_already(ax):
+    grid = np.stack(np.meshgrid(np.arange(5), np.arange(4)), axis=-1).reshape(-1, 2)
+    order = np.random.default_rng(0).permutation(20)
+    tilted = (grid * [2.0, 1.0])[order] @ [[0.8, 0.6], [-0.6, 0.8]]
+    display = GalleryMapDisplay.from_descriptors(
+        tilted, [picture()] * 20, projection=PCA(2), aspect=5 / 4, ax=ax
+    )
+    for axis in (0, 1):
+        moved = display.cells[:, axis]
+        assert (moved == grid[order][:, axis]).all() or (
+            moved == grid[:, axis].max() - grid[order][:, axis]
+        ).all()
+
+
+def test_map_keeps_groups_together(ax):
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1], 32)
+    descriptors = rng.normal(size=(64, 10)) + 20 * np.eye(10)[group]
+    cells = GalleryMapDisplay.from_descriptors(descriptors, [picture()] * 64, aspect=1, ax=ax).cells
+    ways = np.abs(cells[:, None] - cells).sum(axis=2)
+    same = [group[i] == group[j] for i, j in zip(*np.nonzero(ways == 1))]
+    assert np.mean(same) > 0.85
+
+
+def test_map_of_more_photographs_than_it_can_show(ax):
+    descriptors = np.random.default_rng(0).normal(size=(50, 4))
+    descriptors[::2] = np.nan
+    photos = [picture(colour=(i, i, i)) for i in range(50)]
+    display = GalleryMapDisplay.from_descriptors(descriptors, photos, max_photos=10, ax=ax)
+    shown = [photo[0, 0, 0] for photo in display.photos]
+    assert len(shown) == 10
+    assert all(number % 2 for number in shown)
+    assert (shown[0], shown[-1]) == (1, 49)
+
+
+def test_map_asks_the_estimator_for_descriptors(ax):
+    class Brightness:
+        def transform(self, photos):
+            return [[photo.mean(), 1.0] for photo in photos]
+
+    photos = [picture(colour=(i, i, i)) for i in range(0, 200, 40)]
+    display = GalleryMapDisplay.from_estimator(Brightness(), photos, projection=PCA(2), aspect=5, ax=ax)
+    columns = display.cells[:, 0].tolist()
+    assert columns in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0])
+
+
+def test_map_that_cannot_be_drawn():
+    with pytest.raises(ValueError, match=r"descriptors has shape \(4, 2\) but there are 5 photos"):
+        GalleryMapDisplay.from_descriptors(np.ones((4, 2)), [picture()] * 5)
+    with pytest.raises(ValueError, match=r"at least 3 photographs with descriptors, but there are 2"):
+        GalleryMapDisplay.from_descriptors(np.ones((2, 2)), [picture()] * 2)
 
 
 # Contact sheet

@@ -2,7 +2,15 @@
 
 from txt2img.evaluation.bootstrap import bootstrap_means
 from txt2img.evaluation.calibration import expected_calibration_error
-from txt2img.evaluation.displays import RankHistogramDisplay, RecallCurveDisplay, contact_sheet
+from txt2img.evaluation.displays import (
+    CalibrationCurveDisplay,
+    GalleryMapDisplay,
+    HubnessDisplay,
+    RankHistogramDisplay,
+    RecallComparisonDisplay,
+    RecallCurveDisplay,
+    contact_sheet,
+)
 from txt2img.evaluation.evaluator import RetrievalEvaluator
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
 from txt2img.evaluation.ranks import (
@@ -30,7 +38,11 @@ from txt2img.evaluation.scorers import (
 )
 
 __all__ = [
+    "CalibrationCurveDisplay",
+    "GalleryMapDisplay",
+    "HubnessDisplay",
     "RankHistogramDisplay",
+    "RecallComparisonDisplay",
     "RecallCurveDisplay",
     "RetrievalEvaluator",
     "RetrievalReport",

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from txt2img.search.notebook import answers_as_html, hits_as_html
+
 
 class Hit(NamedTuple):
     """One photograph of an answer.
@@ -33,6 +35,49 @@ class Hit(NamedTuple):
     rank: int
     probability: float | None = None
     duplicates: tuple = ()
+
+
+class Hits(list):
+    """Hits of one query, the best first: a list that a notebook shows as photographs.
+
+    Parameters
+    ----------
+    iterable : iterable of Hit, default=()
+        The hits.
+
+    Notes
+    -----
+    Thumbnails are made when the notebook asks for them, of the first 12 hits, from the files that their ids
+    name; nothing else of a file gets into the notebook. An id that names no photograph that can be read has a
+    blank in its place.
+
+    Examples
+    --------
+    >>> from txt2img.search import Hit, Hits
+    >>> hits = Hits([Hit("cat.jpg", score=0.31, rank=1), Hit("dog.jpg", score=0.24, rank=2)])
+    >>> hits == list(hits)
+    True
+    >>> [hit.id for hit in hits[:1]]
+    ['cat.jpg']
+    """
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        return Hits(found) if isinstance(place, slice) else found
+
+    def _repr_html_(self):
+        return hits_as_html(self)
+
+
+class Answers(list):
+    """Hits of several queries, in a notebook each below its question."""
+
+    def __init__(self, answers, questions):
+        super().__init__(answers)
+        self.questions = [question if isinstance(question, str) else repr(question) for question in questions]
+
+    def _repr_html_(self):
+        return answers_as_html(self, self.questions)
 
 
 class Word(NamedTuple):
@@ -72,7 +117,7 @@ def as_hits(scores, ids, probabilities=None, *, calibrated, grouped):
 
     Returns
     -------
-    list of list of Hit
+    list of Hits
         The best first.
     """
     answers = []
@@ -86,5 +131,5 @@ def as_hits(scores, ids, probabilities=None, *, calibrated, grouped):
         else:
             found = zip(own_ids, own_scores, chances)
             hits = [Hit(id, score, rank, p) for rank, (id, score, p) in enumerate(found, 1)]
-        answers.append(hits)
+        answers.append(Hits(hits))
     return answers

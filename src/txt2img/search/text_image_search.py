@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from txt2img.images import class_descriptors
 from txt2img.persistence import SaveMixin
-from txt2img.search.answers import as_hits
+from txt2img.search.answers import Answers, as_hits
 from txt2img.search.inputs import (
     are_descriptors,
     as_photographs,
@@ -286,8 +286,8 @@ class TextImageSearch(SaveMixin, BaseEstimator):
 
         Returns
         -------
-        list of Hit, or list of list of Hit
-            The best first; for a list one list each.
+        Hits, or list of Hits
+            A list of Hit, the best first, which a notebook shows as photographs; for a list one each.
 
         Raises
         ------
@@ -309,7 +309,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             options["temperature"] = self.calibrator_.temperature_
         found = gallery.search(vectors, k, **options)
         answers = as_hits(*found, calibrated=text_shares == 1, grouped=group_duplicates is not None)
-        return answers[0] if alone else answers
+        return answers[0] if alone else Answers(answers, text)
 
     def describe(self, photos, k=5):
         """Find the words of the training captions that describe photographs best.

@@ -6,31 +6,58 @@ from txt2img._optional import import_optional
 
 INK = "#2b2f36"
 FAINT = "#8a9099"
+BARS = "#86aac4"
 CURVES = ("#33658a", "#d08c60", "#5b8e7d", "#9a6a9e", "#b5a642", "#7a7f87")
 
 
-def axes_or_new(ax):
+def axes_or_new(ax, figsize=(7, 4.2)):
     """Return `ax`, or the axes of a new pyplot figure in the style of the displays."""
     if ax is None:
         pyplot = import_optional("matplotlib.pyplot", extra="plot", purpose="Plotting")
-        _, ax = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+        _, ax = pyplot.subplots(figsize=figsize, layout="constrained")
         ax.set_prop_cycle(color=CURVES)
     return ax
 
 
-def tidy(ax, n_gallery):
-    """Set a logarithmic scale of ranks, per cent upwards, and take away what is not needed."""
-    ticker = import_optional("matplotlib.ticker", extra="plot", purpose="Plotting")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if n_gallery <= 2000 else (1,)))
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
-    ax.xaxis.set_minor_locator(ticker.NullLocator())
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+def tidy(ax, *, x_label, y_label, title=None):
+    """Name the axes, set per cent upwards, and take away what is not needed."""
+    in_per_cent(ax.yaxis)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(FAINT)
     ax.tick_params(color=FAINT, labelcolor=INK)
     ax.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.8)
     ax.set_axisbelow(True)
+    ax.set_xlabel(x_label, color=INK)
+    ax.set_ylabel(y_label, color=INK)
+    if title:
+        ax.set_title(title, color=INK, fontsize="medium", loc="left", pad=14)
+
+
+def in_per_cent(axis):
+    """Write the shares along an axis in per cent."""
+    ticker = import_optional("matplotlib.ticker", extra="plot", purpose="Plotting")
+    axis.set_major_formatter(ticker.FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+
+
+def scale_of_ranks(ax, n_gallery):
+    """Set a logarithmic scale of ranks along the x axis."""
+    ticker = import_optional("matplotlib.ticker", extra="plot", purpose="Plotting")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if n_gallery <= 2000 else (1,)))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def legend(ax, **where):
+    """Tell what is drawn, without a frame."""
+    return ax.legend(frameon=False, labelcolor=INK, **where)
+
+
+def legend_above(ax):
+    """Tell what is drawn above the axes, where bars may be of any height."""
+    longest = max(map(len, ax.get_legend_handles_labels()[1]))
+    n_columns = max(1, 80 // (longest + 6))  # about 80 characters are as wide as the axes
+    return legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=n_columns, borderaxespad=0.2)
 
 
 def log_spaced_ranks(n_gallery, per_decade):

@@ -4,18 +4,14 @@ import os
 import unicodedata
 from pathlib import Path
 
-import numpy as np
-
 from txt2img._optional import import_optional
 from txt2img.evaluation.displays._axes import INK
-from txt2img.exceptions import UnreadablePhotographError
+from txt2img.evaluation.displays._thumbnails import PAPER, thumbnail
 
 __all__ = ["contact_sheet"]
 
 RIGHT = "#2f9e5f"
 LABEL = "#6b7280"
-PAPER = "#ffffff"
-MOUNT = "#f0f1f3"
 
 # Lengths in inches, type in points.
 MARGIN = 0.5
@@ -24,7 +20,6 @@ LINE = 0.24
 LABEL_HEIGHT = 0.30
 ROW_GAP = 0.36
 ROUNDING = 0.05
-FOCUS = (0.5, 0.35)  # heads are more often above the middle of a photograph than below it
 TITLE_SIZE, QUERY_SIZE, LABEL_SIZE = 17, 12, 8.5
 
 
@@ -127,7 +122,7 @@ class _Sheet:
         width, height = self.size
         x = MARGIN + column * (width + GAP)
         picture = self.axes.imshow(
-            _thumbnail(image, self.pixels, self.crop),
+            thumbnail(image, self.pixels, crop=self.crop),
             extent=(x, x + width, self.y + height, self.y),
             aspect="auto",
         )
@@ -210,40 +205,6 @@ def _shortened(text, fits):
         middle = (short + long) // 2
         short, long = (middle, long) if fits(text[:middle].rstrip() + "…") else (short, middle)
     return text[:short].rstrip() + "…"
-
-
-def _thumbnail(image, pixels, crop):
-    """Return an upright RGB array of 4:3, cropped or mounted on grey."""
-    pil = import_optional("PIL.Image", extra="plot", purpose="A contact sheet")
-    ops = import_optional("PIL.ImageOps", extra="plot", purpose="A contact sheet")
-    if isinstance(image, (str, os.PathLike)):
-        try:
-            with pil.open(image) as file:
-                return _thumbnail(ops.exif_transpose(file), pixels, crop)
-        except (OSError, SyntaxError, pil.DecompressionBombError) as error:
-            raise UnreadablePhotographError(f"cannot read the photograph {str(image)!r}: {error}") from error
-    if not isinstance(image, pil.Image):
-        image = pil.fromarray(_as_bytes(image))
-    image = image.convert("RGBA")
-    image = pil.alpha_composite(pil.new("RGBA", image.size, PAPER), image).convert("RGB")
-    if crop:
-        image = ops.fit(image, pixels, pil.Resampling.LANCZOS, centering=FOCUS)
-    else:
-        image = ops.pad(image, pixels, pil.Resampling.LANCZOS, color=MOUNT)
-    return np.asarray(image)
-
-
-def _as_bytes(image):
-    pixels = np.asarray(image)
-    if pixels.dtype.kind == "f" and pixels.size and pixels.min() >= 0 and pixels.max() <= 1:
-        pixels = np.round(255 * pixels).astype(np.uint8)
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
-        raise ValueError(
-            f"an image is an array of shape {pixels.shape} and dtype {pixels.dtype}; "
-            "it must be (height, width) or (height, width, 3 or 4), uint8 or floats between 0 and 1, "
-            "or else a path or a PIL image"
-        )
-    return pixels
 
 
 def _save(figure, path):

@@ -2,19 +2,26 @@
 
 import numpy as np
 
-from txt2img.evaluation.displays._axes import INK, axes_or_new, log_spaced_ranks, tidy
+from txt2img.evaluation.displays._axes import (
+    BARS,
+    INK,
+    axes_or_new,
+    legend,
+    log_spaced_ranks,
+    scale_of_ranks,
+    tidy,
+)
+from txt2img.evaluation.displays._report_display import ReportDisplay
 
 __all__ = ["RankHistogramDisplay"]
 
-BARS = "#86aac4"
 
-
-class RankHistogramDisplay:
+class RankHistogramDisplay(ReportDisplay):
     """Histogram of the ranks of the right photographs, against chance.
 
-    Made by `from_report`. The bins widen with the rank, as the attention of a reader fades: rank 1 and
-    rank 2 have bins of their own. At chance a bin gets a share of the queries equal to its share of the
-    photographs.
+    Made by `from_report`, `from_predictions` or `from_estimator`. The bins widen with the rank, as the
+    attention of a reader fades: rank 1 and rank 2 have bins of their own. At chance a bin gets a share of the
+    queries equal to its share of the photographs.
 
     Parameters
     ----------
@@ -99,12 +106,9 @@ class RankHistogramDisplay:
         ax.stairs(self.share, sides, fill=True, color=BARS, label="queries")
         ax.vlines(sides[1:-1], 0, np.minimum(self.share[1:], self.share[:-1]), color="white", linewidth=1)
         ax.stairs(self.chance, sides, baseline=None, color=INK, linestyle="--", linewidth=1.3, label="chance")
-        tidy(ax, self.edges[-1])
+        tidy(ax, x_label="rank of the right photograph", y_label="share of the queries", title=self.title)
+        scale_of_ranks(ax, self.edges[-1])
         ax.set_xlim(sides[0], sides[-1])
-        ax.set_xlabel("rank of the right photograph", color=INK)
-        ax.set_ylabel("share of the queries", color=INK)
-        ax.legend(frameon=False, labelcolor=INK, loc="upper center")
-        if self.title:
-            ax.set_title(self.title, color=INK, fontsize="medium", loc="left", pad=14)
+        legend(ax, loc="upper center")
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -2,15 +2,24 @@
 
 import numpy as np
 
-from txt2img.evaluation.displays._axes import FAINT, INK, axes_or_new, log_spaced_ranks, tidy
+from txt2img.evaluation.displays._axes import (
+    FAINT,
+    axes_or_new,
+    legend,
+    log_spaced_ranks,
+    scale_of_ranks,
+    tidy,
+)
+from txt2img.evaluation.displays._report_display import ReportDisplay
 
 __all__ = ["RecallCurveDisplay"]
 
 
-class RecallCurveDisplay:
+class RecallCurveDisplay(ReportDisplay):
     """Recall@k against k, with its uncertainty and the line of chance.
 
-    Made by `from_report`. Give the axes of one display to the next to compare several models.
+    Made by `from_report`, `from_predictions` or `from_estimator`. Give the axes of one display to the next
+    to compare several models.
 
     Parameters
     ----------
@@ -129,11 +138,10 @@ class RecallCurveDisplay:
             (self.chance_line_,) = ax.plot(
                 self.ks, np.asarray(self.ks) / self.n_gallery, color=FAINT, linestyle="--", label="chance"
             )
-        tidy(ax, self.n_gallery)
+        tidy(ax, x_label="photographs looked at, k", y_label="recall@k")
+        scale_of_ranks(ax, self.n_gallery)
         ax.margins(x=0)
         ax.set_ylim(0, 1)
-        ax.set_xlabel("photographs looked at, k", color=INK)
-        ax.set_ylabel("recall@k", color=INK)
-        ax.legend(frameon=False, labelcolor=INK, loc="upper left")
+        legend(ax, loc="upper left")
         self.ax_, self.figure_ = ax, ax.figure
         return self

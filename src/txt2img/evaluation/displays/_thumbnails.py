@@ -1,0 +1,46 @@
+"""Photographs of any kind as thumbnails of one size."""
+
+import os
+
+import numpy as np
+
+from txt2img._optional import import_optional
+from txt2img.exceptions import UnreadablePhotographError
+
+PAPER = "#ffffff"
+MOUNT = "#f0f1f3"
+FOCUS = (0.5, 0.35)  # heads are more often above the middle of a photograph than below it
+
+
+def thumbnail(image, pixels, *, crop):
+    """Return an upright RGB array of the size `pixels` (width, height), cropped or mounted on grey."""
+    pil = import_optional("PIL.Image", extra="plot", purpose="A picture of photographs")
+    ops = import_optional("PIL.ImageOps", extra="plot", purpose="A picture of photographs")
+    if isinstance(image, (str, os.PathLike)):
+        try:
+            with pil.open(image) as file:
+                return thumbnail(ops.exif_transpose(file), pixels, crop=crop)
+        except (OSError, SyntaxError, pil.DecompressionBombError) as error:
+            raise UnreadablePhotographError(f"cannot read the photograph {str(image)!r}: {error}") from error
+    if not isinstance(image, pil.Image):
+        image = pil.fromarray(_as_bytes(image))
+    image = image.convert("RGBA")
+    image = pil.alpha_composite(pil.new("RGBA", image.size, PAPER), image).convert("RGB")
+    if crop:
+        image = ops.fit(image, pixels, pil.Resampling.LANCZOS, centering=FOCUS)
+    else:
+        image = ops.pad(image, pixels, pil.Resampling.LANCZOS, color=MOUNT)
+    return np.asarray(image)
+
+
+def _as_bytes(image):
+    pixels = np.asarray(image)
+    if pixels.dtype.kind == "f" and pixels.size and pixels.min() >= 0 and pixels.max() <= 1:
+        pixels = np.round(255 * pixels).astype(np.uint8)
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise ValueError(
+            f"an image is an array of shape {pixels.shape} and dtype {pixels.dtype}; "
+            "it must be (height, width) or (height, width, 3 or 4), uint8 or floats between 0 and 1, "
+            "or else a path or a PIL image"
+        )
+    return pixels
