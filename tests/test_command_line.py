@@ -62,9 +62,7 @@ def test_what_was_learned_finds_what_was_taken_in(trained, capsys):
 
 def test_evaluation_tells_recall_beside_chance(trained, scenes, capsys):
     table = str(scenes / "captions.tsv")
-    code, told = run_json(
-        capsys, "evaluate", table, "--split", "test", "--home", str(trained), "--quiet"
-    )
+    code, told = run_json(capsys, "evaluate", table, "--split", "test", "--home", str(trained), "--quiet")
     assert code == 0
     assert (told["queries"], told["photographs"]) == (30, 10)
     assert told["chance"]["R@1"] == pytest.approx(0.1)
@@ -83,21 +81,32 @@ def test_answers_that_are_not_probable_enough_are_left_out(trained, capsys):
 @pytest.mark.parametrize("suffix", [".html", ".png"])
 def test_answers_are_drawn(trained, tmp_path, suffix):
     sheet = tmp_path / f"found{suffix}"
-    assert main(["search", "<script>", "--sheet", str(sheet), "--home", str(trained)]) == 0
+    assert main(["search", "a <script> ball", "--sheet", str(sheet), "--home", str(trained)]) == 0
     content = sheet.read_bytes()
     assert content.startswith(b"<!doctype html>" if suffix == ".html" else b"\x89PNG")
     assert b"<script" not in content
     assert sorted(tmp_path.iterdir()) == [sheet]
 
 
-def test_index_keeps_up_with_a_folder(scenes, tmp_path, capsys):
+def test_without_captions_the_names_of_classes_are_known(scenes, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    shutil.copy(scenes / "00.png", tmp_path / "photos")
+    home = ["--home", str(tmp_path / "home")]
+    assert main(["index", str(tmp_path / "photos"), *home, *LITE]) == 0
+    code, found = run_json(capsys, "search", "un perro", *home)
+    assert (code, [Path(hit["id"]).name for hit in found["hits"]]) == (0, ["00.png"])
+
+
+def test_index_keeps_up_with_a_folder(trained, scenes, tmp_path, capsys):
     photos, home = tmp_path / "photos", ["--home", str(tmp_path / "home")]
+    shutil.copytree(trained, tmp_path / "home")
+    others = set(Album(trained).load().index_.ids_)
     shutil.copytree(scenes, photos)
     (photos / "captions.tsv").unlink()
     (photos / "broken.jpg").write_bytes(b"no photograph")
     before = sorted(photos.rglob("*"))
     _, told = run_json(capsys, "index", str(photos), *home, *LITE)
-    assert (len(told["added"]), told["removed"], told["photographs"]) == (40, [], 40)
+    assert (len(told["added"]), told["removed"], told["photographs"]) == (40, [], 50)
     assert [path for path, reason in told["failed"]] == [str(photos / "broken.jpg")]
     assert sorted(photos.rglob("*")) == before
 
@@ -109,15 +118,15 @@ def test_index_keeps_up_with_a_folder(scenes, tmp_path, capsys):
     assert code == 0
     assert sorted(Path(path).name for path in told["added"]) == ["01.png", "new.png"]
     assert sorted(Path(path).name for path in told["removed"]) == ["00.png", "02.png"]
-    assert told["photographs"] == 39
+    assert told["photographs"] == 49
     found = Album(tmp_path / "home").load().index_
-    assert sorted(found.ids_) == sorted(str(path) for path in photos.glob("*.png"))
+    assert set(found.ids_) == others | {str(path) for path in photos.glob("*.png")}
 
     code, told = run_json(capsys, "index", str(photos), *home, *LITE)
     assert (told["added"], told["removed"], len(told["failed"])) == ([], [], 1)
     shutil.rmtree(photos)
     photos.mkdir()
-    assert run_json(capsys, "index", str(photos), *home, *LITE)[1]["photographs"] == 0
+    assert run_json(capsys, "index", str(photos), *home, *LITE)[1]["photographs"] == 10
 
 
 def test_training_keeps_what_was_taken_in(trained, scenes, tmp_path, capsys):
@@ -171,7 +180,9 @@ def test_names_of_files_cannot_command_the_terminal(trained, monkeypatch, capsys
 
     search = Album(trained).load()
     monkeypatch.setattr(Album, "load", lambda self: search)
-    monkeypatch.setattr(search, "query", lambda text, k: [Hit("/photos/\x1b[2Jcat.jpg", 0.5, 1)], raising=False)
+    monkeypatch.setattr(
+        search, "query", lambda text, k: [Hit("/photos/\x1b[2Jcat.jpg", 0.5, 1)], raising=False
+    )
     main(["search", "a cat", "--home", str(trained)])
     assert "\x1b" not in capsys.readouterr().out
 

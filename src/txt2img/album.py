@@ -1,4 +1,4 @@
-"""An album: a search of photographs in folders, kept up to date, with all that it needs in a folder of its own."""
+"""An album: a search of the photographs in some folders, which keeps up with them."""
 
 import os
 import warnings
@@ -170,7 +170,9 @@ class Album:
         try:
             with _quiet_about_unreadable_photographs():
                 search.add(paths, metadata={CHANGED: [times[path] for path in paths]})
-        except UnreadablePhotographError:  # not one of them can be read, and the reasons are told all the same
+        except (
+            UnreadablePhotographError
+        ):  # not one of them can be read, and the reasons are told all the same
             pass
         return [(each.path, each.reason) for each in featurizers[0].failures_]
 

@@ -5,6 +5,7 @@ import html
 import json
 import os
 import sys
+import warnings
 import webbrowser
 from pathlib import Path
 
@@ -38,7 +39,11 @@ def main(arguments=None):
     """
     options = build_parser().parse_args(arguments)
     try:
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _show_warning
+            return options.run(options)
     except KeyboardInterrupt:
         print("interrupted: descriptors computed so far are kept", file=sys.stderr)
         return INTERRUPTED
@@ -84,11 +89,15 @@ def build_parser():
     search.add_argument("--sheet", metavar="FILE", help="draw the answers, as .html, .png or .pdf")
     search.add_argument("--open", action="store_true", help="open that file")
     train = add("train", run_train, [backbone], "learn from captioned photographs")
-    train.add_argument("captions", metavar="CAPTIONS", help="a table, COCO's json, Flickr's tokens or a folder")
-    train.add_argument("--images", metavar="DIR", help="where the photographs are; default: near the captions")
+    train.add_argument(
+        "captions", metavar="CAPTIONS", help="a table, COCO's json, Flickr's tokens or a folder"
+    )
+    train.add_argument(
+        "--images", metavar="DIR", help="where the photographs are; default: near the captions"
+    )
     train.add_argument("--split", help="rows of the table to learn from; default: all")
     train.add_argument("--preset", default="default", help="as in TextImageSearch; default: %(default)s")
-    evaluate = add("evaluate", run_evaluate, [], "ask with captions of photographs that were not learned from")
+    evaluate = add("evaluate", run_evaluate, [], "ask with captions that were not learned from")
     evaluate.add_argument("captions", metavar="CAPTIONS", help="as in train")
     evaluate.add_argument("--images", metavar="DIR", help="as in train")
     evaluate.add_argument("--split", help="rows of the table to ask with; default: all")
@@ -122,8 +131,8 @@ def run_search(options):
     if options.least is not None:
         if hits[0].probability is None:
             raise ValueError(
-                "--least: this search does not know how sure it is: it must learn from captioned photographs, "
-                "with txt2img train"
+                "--least: this search does not know how sure it is; it must learn from captioned photographs, "
+                "some dozens at least: txt2img train"
             )
         hits = [hit for hit in hits if hit.probability >= options.least]
     if options.json:
@@ -203,6 +212,10 @@ def _draw(text, hits, path):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(page, encoding="utf-8")
     part.replace(path)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"txt2img: {message}", file=sys.stderr)
 
 
 def _print_json(value):
