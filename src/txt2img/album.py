@@ -170,10 +170,8 @@ class Album:
         try:
             with _quiet_about_unreadable_photographs():
                 search.add(paths, metadata={CHANGED: [times[path] for path in paths]})
-        except (
-            UnreadablePhotographError
-        ):  # not one of them can be read, and the reasons are told all the same
-            pass
+        except UnreadablePhotographError:
+            pass  # not one of them can be read, and the reasons are told all the same
         return [(each.path, each.reason) for each in featurizers[0].failures_]
 
     def _prepare(self, featurizer):

@@ -131,8 +131,8 @@ def run_search(options):
     if options.least is not None:
         if hits[0].probability is None:
             raise ValueError(
-                "--least: this search does not know how sure it is; it must learn from captioned photographs, "
-                "some dozens at least: txt2img train"
+                "--least: this search does not know how sure it is; it must learn from captioned "
+                "photographs, some dozens at least: txt2img train"
             )
         hits = [hit for hit in hits if hit.probability >= options.least]
     if options.json:
