@@ -11,7 +11,7 @@ __all__ = [
 ]
 
 
-class DownloadError(OSError):
+class DownloadError(RuntimeError):
     """A file could not be downloaded; the message says how to go on without a network."""
 
 
