@@ -201,7 +201,7 @@ def _draw(text, hits, path):
     from txt2img.search.answers import Hits
 
     if path.suffix.lower() not in (".html", ".htm"):
-        rows = [(text, [(hit.id, f"{hit.rank}.  {hit.score:+.2f}", None) for hit in hits])]
+        rows = [(text, [(hit.id, f"{hit.rank}.  {Path(hit.id).name}", None) for hit in hits])]
         contact_sheet(rows, path, crop=False)
         return
     title = html.escape(text)
