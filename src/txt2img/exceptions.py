@@ -1,6 +1,7 @@
 """Errors and warnings of the library, each with the remedy in its message."""
 
 __all__ = [
+    "DownloadError",
     "MissingExtraError",
     "SavedFileError",
     "UnknownBackboneError",
@@ -8,6 +9,10 @@ __all__ = [
     "UnreadablePhotographError",
     "WeightsUnavailableError",
 ]
+
+
+class DownloadError(RuntimeError):
+    """A file could not be downloaded; the message says how to go on without a network."""
 
 
 class MissingExtraError(ImportError):

@@ -1,6 +1,7 @@
 """Captioned photographs: loaders of the usual files, photographs that are at hand offline, generators."""
 
 from txt2img.datasets.captioned import CaptionedPhotographs
+from txt2img.datasets.coco import fetch_coco_captions
 from txt2img.datasets.descriptors import make_captioned_descriptors
 from txt2img.datasets.loaders import (
     load_captions,
@@ -14,6 +15,7 @@ from txt2img.datasets.scenes import make_captioned_scenes
 
 __all__ = [
     "CaptionedPhotographs",
+    "fetch_coco_captions",
     "load_captions",
     "load_captions_table",
     "load_coco_captions",

@@ -220,6 +220,12 @@ def load_coco_captions(path, images=None, *, limit=None, missing="raise"):
     """
     if limit is not None:
         check_scalar(limit, "limit", Integral, min_val=1)
+    captions_of = dict(list(read_coco_captions(path).items())[:limit])
+    return _captioned_photographs(captions_of, path, images, missing)
+
+
+def read_coco_captions(path):
+    """Read from a file as COCO has it the captions of each photograph, by its name, that has any."""
     name_of, annotations = _read_coco(path)
     captions_of = {name: [] for name in name_of.values()}
     for image_id, caption in annotations:
@@ -227,8 +233,7 @@ def load_coco_captions(path, images=None, *, limit=None, missing="raise"):
             raise ValueError(f"{path}: a caption has image_id={image_id!r}, which is not among its images")
         if caption:
             captions_of[name_of[image_id]].append(caption)
-    captioned = [(name, captions) for name, captions in captions_of.items() if captions]
-    return _captioned_photographs(dict(captioned[:limit]), path, images, missing)
+    return {name: captions for name, captions in captions_of.items() if captions}
 
 
 def load_flickr_tokens(path, images=None, *, missing="raise"):
