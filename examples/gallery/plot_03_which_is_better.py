@@ -34,29 +34,28 @@ RecallComparisonDisplay.from_reports(reports, ks=(1, 2, 5, 10))
 # %%
 # Some intervals overlap. That does not mean that the difference may be nothing: both
 # were asked the same questions, and a hard question is hard for both. So look at the
-# *difference* for each question, and draw photographs anew, each with all its
-# captions.
-import numpy as np
+# *difference*, which is taken question by question, with photographs drawn anew, each
+# with all its captions.
+from txt2img.evaluation import compare
 
-from txt2img.evaluation import bootstrap_means
-
-one, two = reports.values()
-ks = (1, 2, 5, 10)
-gain = np.column_stack([(two.ranks <= k) * 1.0 - (one.ranks <= k) for k in ks])
-drawn = bootstrap_means(gain, one.true_ids, random_state=0)
-low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+table = compare(*reports.values(), names=tuple(reports))
+table
 
 # %%
 # Where the interval of the difference does not reach zero, the second search is
 # better for photographs of this kind.
+import numpy as np
 from matplotlib import pyplot as plt
 
+recall = [row for row, name in enumerate(table["figure"]) if name.startswith("R@")]
+gain, low, high = (
+    100 * np.array(table[name])[recall] for name in ("difference", "low", "high")
+)
 figure, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
-places = np.arange(len(ks))
-ax.hlines(places, 100 * low, 100 * high, color="#33658a", linewidth=3)
-ax.plot(100 * gain.mean(axis=0), places, "o", color="#33658a", markersize=9)
+ax.hlines(recall, low, high, color="#33658a", linewidth=3)
+ax.plot(gain, recall, "o", color="#33658a", markersize=9)
 ax.axvline(0, color="#8a9099", linestyle="--")
-ax.set_yticks(places, [f"recall@{k}" for k in ks])
+ax.set_yticks(recall, [table["figure"][row] for row in recall])
 ax.invert_yaxis()
 ax.margins(y=0.15)
 ax.set_xlabel("points that whitening gains")
