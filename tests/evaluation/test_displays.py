@@ -87,6 +87,18 @@ def test_histogram_title_says_the_figures(ax):
     assert ax.get_title(loc="left") == "R@1 25.0 %   R@5 75.0 %   R@10 100.0 %   median rank 4"
 
 
+def test_chance_is_higher_where_several_are_right(ax):
+    report = RetrievalReport(
+        np.array([0, 3]), np.ones(2, int), (1, 5), 20, ["a", "b"], n_answers=np.array([5, 5])
+    )
+    curve = RecallCurveDisplay.from_report(report, n_resamples=50, ax=ax)
+    assert curve.chance_line_.get_ydata()[0] == pytest.approx(5 / 20)
+    assert RankHistogramDisplay.from_report(report, ax=ax).chance[0] == pytest.approx(5 / 20)
+    assert RecallComparisonDisplay.from_reports({"one": report}, ks=(1,), ax=ax).chance == pytest.approx(
+        [0.25]
+    )
+
+
 @pytest.mark.parametrize("n_gallery", [1, 2, 7, 100_000])
 def test_displays_of_galleries_of_any_size(n_gallery):
     report = RetrievalReport(np.array([0]), np.array([1]), (1,), n_gallery, ["a"])
@@ -134,7 +146,7 @@ def test_several_reports_on_the_same_axes(ax):
 
 
 def test_curve_without_a_band(ax):
-    assert RecallCurveDisplay([1, 2], [0.5, 1.0], n_gallery=2).plot(ax).band_ is None
+    assert RecallCurveDisplay([1, 2], [0.5, 1.0], [0.5, 1.0]).plot(ax).band_ is None
 
 
 # From predictions and estimators
@@ -150,7 +162,7 @@ def predictions():
 
 def test_curve_of_predictions_is_what_the_scorers_say(predictions, ax):
     display = RecallCurveDisplay.from_predictions(*predictions, n_resamples=50, ax=ax)
-    assert display.n_gallery == 40
+    assert display.ks[-1] == 40
     for k, recall in zip(display.ks, display.recall):
         assert recall == pytest.approx(recall_at_k_score(*predictions, k=k))
     assert (display.low <= display.recall).all()

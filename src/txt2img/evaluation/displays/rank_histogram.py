@@ -20,8 +20,7 @@ class RankHistogramDisplay(ReportDisplay):
     """Histogram of the ranks of the right photographs, against chance.
 
     Made by `from_report`, `from_predictions` or `from_estimator`. The bins widen with the rank, as the
-    attention of a reader fades: rank 1 and rank 2 have bins of their own. At chance a bin gets a share of the
-    queries equal to its share of the photographs.
+    attention of a reader fades: rank 1 and rank 2 have bins of their own.
 
     Parameters
     ----------
@@ -31,13 +30,13 @@ class RankHistogramDisplay(ReportDisplay):
     share : ndarray of shape (n_bins,)
         Share of the queries in each bin, between 0 and 1. A query with ties is spread over the ranks
         it may have.
+    chance : ndarray of shape (n_bins,)
+        Share of the queries in each bin if the photographs came in random order.
     title : str, default=None
         Title of the axes.
 
     Attributes
     ----------
-    chance : ndarray of shape (n_bins,)
-        Share of the queries in each bin if the photographs came in random order.
     ax_ : matplotlib Axes
         The axes, after `plot`.
     figure_ : matplotlib Figure
@@ -54,9 +53,10 @@ class RankHistogramDisplay(ReportDisplay):
     'R@1 33.3 %   R@5 66.7 %   R@10 100.0 %   median rank 2'
     """
 
-    def __init__(self, edges, share, *, title=None):
+    def __init__(self, edges, share, chance, *, title=None):
         self.edges = edges
         self.share = share
+        self.chance = chance
         self.title = title
 
     @classmethod
@@ -78,15 +78,12 @@ class RankHistogramDisplay(ReportDisplay):
             The display, drawn.
         """
         ends = log_spaced_ranks(report.n_gallery, bins_per_decade)
-        share = np.diff([report.recall_at(k) for k in ends], prepend=0)
+        share, chance = (
+            np.diff([recall(k) for k in ends], prepend=0) for recall in (report.recall_at, report.chance_at)
+        )
         recalls = [f"R@{k} {100 * report.recall_at(k):.1f} %" for k in (1, 5, 10) if k <= report.n_gallery]
         title = "   ".join([*recalls, f"median rank {report.median_rank:,.4g}"])
-        return cls(np.append(0, ends), share, title=title).plot(ax)
-
-    @property
-    def chance(self):
-        """Share of the queries in each bin at chance."""
-        return np.diff(self.edges) / self.edges[-1]
+        return cls(np.append(0, ends), share, chance, title=title).plot(ax)
 
     def plot(self, ax=None):
         """Draw the histogram.

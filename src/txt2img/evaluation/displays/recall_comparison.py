@@ -26,8 +26,8 @@ class RecallComparisonDisplay:
         Recall@k, between 0 and 1.
     low, high : ndarrays of shape (n_models, n_ks)
         Limits of the intervals of recall.
-    n_gallery : int
-        Number of photographs searched; chance is ``k / n_gallery``.
+    chance : sequence of shape (n_ks,)
+        Recall@k of photographs in random order.
 
     Attributes
     ----------
@@ -52,13 +52,13 @@ class RecallComparisonDisplay:
     [[0.33, 0.67], [0.67, 1.0]]
     """
 
-    def __init__(self, names, ks, recall, low, high, *, n_gallery):
+    def __init__(self, names, ks, recall, low, high, *, chance):
         self.names = names
         self.ks = ks
         self.recall = recall
         self.low = low
         self.high = high
-        self.n_gallery = n_gallery
+        self.chance = chance
 
     @classmethod
     def from_reports(cls, reports, *, ks=(1, 5, 10), level=0.95, n_resamples=1000, random_state=0, ax=None):
@@ -98,7 +98,9 @@ class RecallComparisonDisplay:
         recall = np.array([[report.recall_at(k) for k in ks] for report in reports.values()])
         limits = [report.recall_interval(ks, level, n_resamples, random_state) for report in reports.values()]
         low, high = np.swapaxes(limits, 0, 1)
-        return cls(list(reports), ks, recall, low, high, n_gallery=next(iter(sizes.values()))).plot(ax)
+        one = next(iter(reports.values()))
+        chance = [one.chance_at(k) for k in ks]
+        return cls(list(reports), ks, recall, low, high, chance=chance).plot(ax)
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, **options):
@@ -177,9 +179,8 @@ class RecallComparisonDisplay:
                     color=INK,
                     fontsize=9,
                 )
-        chance = np.minimum(1, np.asarray(self.ks) / self.n_gallery)
         ax.hlines(
-            chance,
+            self.chance,
             groups - WIDTH / 2,
             groups + WIDTH / 2,
             color=INK,

@@ -27,8 +27,8 @@ class RecallCurveDisplay(ReportDisplay):
         Numbers of photographs looked at.
     recall : ndarray of shape (n_points,)
         Recall@k, between 0 and 1.
-    n_gallery : int
-        Number of photographs searched; chance is ``ks / n_gallery``.
+    chance : ndarray of shape (n_points,)
+        Recall@k of photographs in random order.
     low, high : ndarray of shape (n_points,), default=None
         Limits of the intervals of recall.
     name : str, default=None
@@ -62,10 +62,10 @@ class RecallCurveDisplay(ReportDisplay):
     ['words', 'chance', 'sentences']
     """
 
-    def __init__(self, ks, recall, *, n_gallery, low=None, high=None, name=None):
+    def __init__(self, ks, recall, chance, *, low=None, high=None, name=None):
         self.ks = ks
         self.recall = recall
-        self.n_gallery = n_gallery
+        self.chance = chance
         self.low = low
         self.high = high
         self.name = name
@@ -108,8 +108,8 @@ class RecallCurveDisplay(ReportDisplay):
         """
         ks = log_spaced_ranks(report.n_gallery, per_decade=20)
         low, high = report.recall_interval(ks, level, n_resamples, random_state)
-        recall = np.array([report.recall_at(k) for k in ks])
-        display = cls(ks, recall, n_gallery=report.n_gallery, low=low, high=high, name=name)
+        recall, chance = np.array([(report.recall_at(k), report.chance_at(k)) for k in ks]).T
+        display = cls(ks, recall, chance, low=low, high=high, name=name)
         return display.plot(ax, plot_chance_level=plot_chance_level)
 
     def plot(self, ax=None, *, plot_chance_level=True):
@@ -135,11 +135,9 @@ class RecallCurveDisplay(ReportDisplay):
                 self.ks, self.low, self.high, color=self.line_.get_color(), alpha=0.18, linewidth=0
             )
         if plot_chance_level:
-            (self.chance_line_,) = ax.plot(
-                self.ks, np.asarray(self.ks) / self.n_gallery, color=FAINT, linestyle="--", label="chance"
-            )
+            (self.chance_line_,) = ax.plot(self.ks, self.chance, color=FAINT, linestyle="--", label="chance")
         tidy(ax, x_label="photographs looked at, k", y_label="recall@k")
-        scale_of_ranks(ax, self.n_gallery)
+        scale_of_ranks(ax, self.ks[-1])
         ax.margins(x=0)
         ax.set_ylim(0, 1)
         legend(ax, loc="upper left")
