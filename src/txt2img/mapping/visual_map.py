@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import _check_n_features, check_array
 
 from txt2img._vectors import unit_rows
 
@@ -55,8 +55,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self : VisualMap
             As it was.
         """
-        self.transform(X)
-        self.n_features_in_ = np.shape(X)[1]
+        _check_n_features(self, self._check(X), reset=True)
         return self
 
     def transform(self, X):
@@ -77,6 +76,14 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         ValueError
             If the descriptors are of another width than the matrices.
         """
+        X = self._check(X)
+        _check_n_features(self, X, reset=False)
+        return side_by_side(
+            [X if matrix is None else X @ matrix.astype(X.dtype) for matrix in self.matrices],
+            [1.0] * len(self.matrices) if self.lengths is None else self.lengths,
+        )
+
+    def _check(self, X):
         X = check_array(X, dtype=[np.float64, np.float32])
         for matrix in self.matrices:
             if matrix is not None and X.shape[1] != len(matrix):
@@ -84,10 +91,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                     f"X has {X.shape[1]} features, but the visual map was learned on descriptors of "
                     f"{len(matrix)}: pass descriptors that went through the same whitener"
                 )
-        return side_by_side(
-            [X if matrix is None else X @ matrix.astype(X.dtype) for matrix in self.matrices],
-            [1.0] * len(self.matrices) if self.lengths is None else self.lengths,
-        )
+        return X
 
     @property
     def _n_features_out(self):
@@ -99,6 +103,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
