@@ -3,10 +3,7 @@
 To texts and photographs scikit-learn applies one check; test_contract.py holds them to the others.
 """
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import SkipTestWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from txt2img import (
@@ -56,11 +53,6 @@ def expected_failures(estimator):
     return {}
 
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", SkipTestWarning)  # on most checks of texts and photographs
-    rules = parametrize_with_checks(list(instances()), expected_failed_checks=expected_failures)
-
-
-@rules
+@parametrize_with_checks(list(instances()), expected_failed_checks=expected_failures)
 def test_rules_of_scikit_learn(estimator, check):
     check(estimator)

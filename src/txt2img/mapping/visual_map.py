@@ -36,6 +36,8 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     array([[1. , 0.6, 0.8]])
     """
 
+    _parameter_constraints: dict = {"matrices": [list, tuple], "lengths": ["array-like", None]}
+
     def __init__(self, matrices, lengths=None):
         self.matrices = matrices
         self.lengths = lengths
@@ -74,7 +76,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If the descriptors are of another width than the matrices.
+            If the descriptors are of another width than the matrices, or the parameters are not valid.
         """
         X = self._check(X)
         _check_n_features(self, X, reset=False)
@@ -84,6 +86,11 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         )
 
     def _check(self, X):
+        self._validate_params()
+        if self.lengths is not None and len(self.lengths) != len(self.matrices):
+            raise ValueError(
+                f"lengths={self.lengths!r} must be {len(self.matrices)} numbers, one for each of the matrices"
+            )
         X = check_array(X, dtype=[np.float64, np.float32])
         for matrix in self.matrices:
             if matrix is not None and X.shape[1] != len(matrix):
