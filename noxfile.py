@@ -16,6 +16,7 @@ OLDEST = [
     "pandas==2.1.*",
     "matplotlib==3.8.*",
     "scikit-image==0.22.*",
+    "polars==1.20.*",
 ]
 MATRIX = {
     "oldest": OLDEST,
