@@ -5,11 +5,15 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from conftest import mean_colour
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -27,6 +31,7 @@ from txt2img import (
     TextToVisualRegressor,
 )
 from txt2img.evaluation import recall_at_5
+from txt2img.mapping import VisualMap
 
 CAPTIONS = ["un perro en la playa", "la playa", "a cat on the sofa", "un perro", "", "a cat on a beach"]
 
@@ -99,8 +104,23 @@ class TestTextAndPathEstimators:
         whole = dense(estimator.fit(items).transform(items))
         frozen = np.array(items)
         frozen.flags.writeable = False
-        for container in (tuple(items), frozen, np.array(items, dtype=object)):
+        columns = [pd.Series(items, index=range(9, 9 + len(items))), pd.Series(items, dtype="category")]
+        for container in (tuple(items), frozen, np.array(items, dtype=object), pl.Series(items), *columns):
             assert_array_equal(dense(clone(estimator).fit(container).transform(container)), whole)
+
+    @pytest.mark.parametrize("library", [pd, pl])
+    def test_column_of_a_data_frame(self, estimator, items, library):
+        frame = library.DataFrame({"what": items, "year": range(len(items))})
+        own = ColumnTransformer([("own", clone(estimator), "what")])
+        expected = dense(estimator.fit(items).transform(items))
+        assert_array_equal(dense(own.fit(frame).transform(frame)), expected)
+        names = [f"own__{name}" for name in estimator.get_feature_names_out()]
+        assert own.get_feature_names_out().tolist() == names
+
+    def test_captions_in_a_frame_or_table_are_refused(self):
+        for table in (pd.DataFrame({"a": CAPTIONS}), pl.DataFrame({"a": CAPTIONS}), np.array([CAPTIONS])):
+            with pytest.raises(ValueError, match="pass one column of sentences"):
+                CaptionVectorizer().fit(table)
 
     def test_input_is_left_as_it_was(self, estimator, items):
         before = list(items)
@@ -139,9 +159,38 @@ class TestTextAndPathEstimators:
         if isinstance(estimator, CaptionVectorizer):
             assert not hasattr(estimator, "set_output")  # its vectors are sparse
             return
-        frame = estimator.set_output(transform="pandas").fit_transform(items)
-        assert frame.columns.tolist() == estimator.get_feature_names_out().tolist()
-        assert len(frame) == len(items)
+        expected = estimator.fit_transform(items)
+        for library in (pd, pl):
+            frame = estimator.set_output(transform=library.__name__).fit_transform(items)
+            assert isinstance(frame, library.DataFrame)
+            assert list(frame.columns) == estimator.get_feature_names_out().tolist()
+            assert_array_equal(frame.to_numpy(), expected)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+@pytest.mark.parametrize("container", [csr_matrix, csr_array])
+def test_data_frames_of_a_whole_pipeline(library, container):
+    X, y = container(np.eye(6, 4)), np.eye(6, 4)
+    pipeline = make_pipeline(TextToVisualRegressor(), DescriptorWhitener(2), VisualMap([None]))
+    expected = pipeline.fit_transform(X, y)
+    frame = pipeline.set_output(transform=library.__name__).fit_transform(X, y)
+    assert isinstance(frame, library.DataFrame)
+    assert (
+        list(frame.columns) == pipeline[-1:].get_feature_names_out().tolist() == ["visualmap0", "visualmap1"]
+    )
+    assert_allclose(frame.to_numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_an_index_takes_columns(library):
+    X = np.eye(3)
+    table = library.DataFrame({"place": ["Lima", "Quito", "Lima"], "year": [1999, 2001, 2003]})
+    index = ImageIndex(n_neighbors=2).fit(
+        library.DataFrame(X), ids=library.Series(["a", "b", "c"]), metadata=table
+    )
+    assert index.search(X[:1], k=2, where={"year": (">", 2000)})[1].tolist() == [["b", "c"]]
+    assert index.get_feature_names_out().tolist() == [f"imageindex{row}" for row in range(3)]
+    assert index.transform(X).shape == (3, 3)
 
 
 @pytest.mark.parametrize("name", txt2img.__all__)

@@ -16,9 +16,10 @@ def batch():
     return rng.normal(size=(N, D)), descriptors[photograph], photograph
 
 
-def value(name, text, visual, photograph, temperature=0.1, margin=0.2):
+def value(name, text, visual, photograph, weight=None, temperature=0.1, margin=0.2):
     loss = LOSSES[name](temperature=temperature, margin=margin)
-    return float(loss(torch.from_numpy(text), torch.from_numpy(visual), torch.from_numpy(photograph)))
+    weight = np.ones(len(text)) if weight is None else weight
+    return float(loss(*map(torch.from_numpy, (text, visual, photograph, weight))))
 
 
 def cosines(text, visual):

@@ -95,7 +95,7 @@ def test_metadata_stays_with_its_photograph(index):
             "metadata has a column 'new' that",
         ),
         ({"year": [1], "place": ["x"], "taken": [1.5], "stars": [1]}, "column 'taken' is of another type"),
-        ([1], "metadata is a list: pass a dict of columns, or a pandas DataFrame"),
+        ([1], "metadata is a list: pass a dict of columns, or a DataFrame"),
         ({5: [1]}, "metadata has a column named 5: name columns by strings"),
     ],
 )

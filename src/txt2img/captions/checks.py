@@ -9,7 +9,7 @@ def check_captions(captions):
     Parameters
     ----------
     captions : iterable of str
-        List, tuple, one-dimensional array or pandas Series.
+        List, tuple, one-dimensional array, or Series of pandas or polars.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def check_captions(captions):
         )
     if isinstance(captions, Mapping | Set) or not isinstance(captions, Iterable):
         raise ValueError(f"captions is a {type(captions).__name__}: pass a list of sentences")
-    if getattr(captions, "ndim", 1) != 1:
+    if len(getattr(captions, "shape", (None,))) != 1:
         raise ValueError(
             f"captions has shape {captions.shape}: pass one column of sentences, with one dimension"
         )

@@ -115,7 +115,9 @@ class Backbone:
         ----------
         prepared : list of ndarray
             What `prepare` gave for each picture.
-        device, precision : str
+        device : str
+            As in `ImageFeaturizer`.
+        precision : str, default="auto"
             As in `ImageFeaturizer`.
 
         Returns

@@ -15,8 +15,10 @@ EXACT_CAPTIONS = 2000
 MIXTURES, PROBES = 64, 32
 
 
-def fit_ridge(X, Y, alpha):
+def fit_ridge(X, Y, alpha, weight=None):
     """Find the weights that minimise ||Y - XW - b||² + alpha ||W||².
+
+    With weights of captions, each row of the first norm counts as often as its weight says.
 
     The inputs are centred without being made dense. Where there are at least as many captions as
     columns the normal equations are solved in the space of the columns (Gram matrix), else in the space
@@ -30,6 +32,8 @@ def fit_ridge(X, Y, alpha):
         Targets.
     alpha : float
         Strength of the penalty, greater than 0.
+    weight : ndarray of shape (n_captions,), dtype as X, default=None
+        Weight of each caption, greater than 0; by default 1.
 
     Returns
     -------
@@ -43,11 +47,12 @@ def fit_ridge(X, Y, alpha):
     Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems", Technometrics
     12, 1970.
     """
-    equations = NormalEquations().update(X, Y) if X.shape[0] >= X.shape[1] else _KernelEquations(X, Y)
-    return equations.solve(alpha)
+    if X.shape[0] >= X.shape[1]:
+        return NormalEquations().update(X, Y, weight).solve(alpha)
+    return _KernelEquations(X, Y, weight).solve(alpha)
 
 
-def fit_ridge_path(X, Y, alphas, groups, random_state=None):
+def fit_ridge_path(X, Y, alphas, groups, random_state=None, weight=None):
     """Fit ridge with the strength, out of several, that errs least on photographs left out.
 
     With H the matrix that takes targets to fitted values, and E = (I - H) Y the residuals, a fit without
@@ -79,6 +84,8 @@ def fit_ridge_path(X, Y, alphas, groups, random_state=None):
         Photograph of each caption; two photographs at least.
     random_state : int, RandomState instance or None, default=None
         Draws probes and mixtures, the same for all strengths. Not used up to 2,000 captions.
+    weight : ndarray of shape (n_captions,), dtype as X, default=None
+        Weight of each caption, greater than 0; by default 1.
 
     Returns
     -------
@@ -137,14 +144,14 @@ def fit_ridge_path(X, Y, alphas, groups, random_state=None):
     if n_captions > EXACT_CAPTIONS:
         n_probes = max(PROBES, 2 * max(rows.shape[1] for rows in photographs))
     if n_probes and n_captions >= n_features:
-        equations = NormalEquations().update(X, Y)
+        equations = NormalEquations().update(X, Y, weight)
     else:
-        equations = _KernelEquations(X, Y)
-    residuals = equations._residual_function(X, Y, n_probes, check_random_state(random_state))
+        equations = _KernelEquations(X, Y, weight)
+    residuals = equations._residual_function(X, Y, weight, n_probes, check_random_state(random_state))
     scores = np.full(len(alphas), np.inf)
     for i, alpha in enumerate(alphas):
         factor = equations._factor(alpha)
-        error = _left_out_error(photographs, *residuals(factor, alpha))
+        error = _left_out_error(photographs, *residuals(factor, alpha)) / equations.n_captions
         if error < scores.min():
             best_alpha, best_factor = float(alpha), factor
         scores[i] = error
@@ -159,8 +166,8 @@ class NormalEquations:
 
     Attributes
     ----------
-    n_captions : int
-        Captions added so far.
+    n_captions : float
+        Captions added so far, each counted as often as its weight says; so they are in all sums below.
     gram : ndarray of shape (n_features, n_features), dtype as the first batch
         Inner products of the columns of X.
     moment : ndarray of shape (n_features, n_outputs), dtype as the first batch
@@ -190,9 +197,9 @@ class NormalEquations:
     """
 
     def __init__(self):
-        self.n_captions = 0
+        self.n_captions = 0.0
 
-    def update(self, X, Y):
+    def update(self, X, Y, weight=None):
         """Add captions.
 
         Parameters
@@ -201,6 +208,8 @@ class NormalEquations:
             Vectors of the captions.
         Y : ndarray of shape (n_captions, n_outputs), dtype as X
             Targets.
+        weight : ndarray of shape (n_captions,), dtype as X, default=None
+            Weight of each caption, greater than 0; by default 1.
 
         Returns
         -------
@@ -213,12 +222,15 @@ class NormalEquations:
             self.moment = np.zeros((n_features, n_outputs), X.dtype)
             self.x_sum, self.y_sum = np.zeros(n_features), np.zeros(n_outputs)
             self.origin = Y[0].copy()
+        X, root = _weighted(X, weight)
         columns, shifted = _ColumnBlocks(X), Y - self.origin
+        shifted *= root[:, None]
         columns.add_gram(self.gram)
         self.moment += columns.transposed_product(shifted)
-        self.x_sum += columns.sum()
+        self.x_sum += columns.transposed_product(root)
+        shifted *= root[:, None]
         self.y_sum += shifted.sum(axis=0, dtype=np.float64)
-        self.n_captions += len(Y)
+        self.n_captions += _squared_length(root)
         return self
 
     def solve(self, alpha):
@@ -250,20 +262,24 @@ class NormalEquations:
         weights = np.ascontiguousarray(_solve(factor, moment))
         return weights, _intercept(weights, x_mean, y_mean + self.origin)
 
-    def _residual_function(self, X, Y, n_probes, random_state):
-        """Return a function of factor and alpha: residuals of mixed targets, and of two sets of probes."""
+    def _residual_function(self, X, Y, weight, n_probes, random_state):
+        """Return a function of factor and alpha: residuals of mixed targets, and of two sets of probes.
+
+        Residuals are times the root of the weight, here and below.
+        """
+        X, root = _weighted(X, weight)
         columns = _ColumnBlocks(X)
-        targets = _mixed(Y, random_state)
+        targets = root[:, None] * _mixed(Y, random_state)
         noise = random_state.standard_normal((len(Y), 2 * n_probes)).astype(Y.dtype)
         weight_noise = random_state.standard_normal((X.shape[1], 2 * n_probes)).astype(Y.dtype)
         n_targets = targets.shape[1]
-        targets = _centred(np.hstack([targets, noise]))
+        targets = _centred(np.hstack([targets, noise]), root)
         moment = columns.transposed_product(targets)
 
         def residuals(factor, alpha):
             right = moment.copy()
             right[:, n_targets:] += np.sqrt(alpha) * weight_noise
-            fitted = _centred(columns.product(_solve(factor, right)))
+            fitted = _centred(columns.product(_solve(factor, right)), root)
             left = np.subtract(targets, fitted, out=fitted)
             return np.split(left, [n_targets, n_targets + n_probes], axis=1)
 
@@ -273,11 +289,13 @@ class NormalEquations:
 class _KernelEquations:
     """The dual of `NormalEquations`: inner products of captions, of all at once."""
 
-    def __init__(self, X, Y):
+    def __init__(self, X, Y, weight=None):
+        X, self.root = _weighted(X, weight)
+        self.n_captions = _squared_length(self.root)
         self.columns = _ColumnBlocks(X)
-        self.kernel = _centred(_centred(self.columns.kernel()).T)
-        self.y_mean = Y.mean(axis=0, dtype=np.float64)
-        self.targets = Y - self.y_mean.astype(Y.dtype)
+        self.kernel = _centred(_centred(self.columns.kernel(), self.root).T, self.root)
+        self.y_mean = np.average(Y, axis=0, weights=self.root.astype(np.float64) ** 2)
+        self.targets = self.root[:, None] * (Y - self.y_mean.astype(Y.dtype))
 
     def solve(self, alpha):
         return self._finish(self._factor(alpha))
@@ -287,9 +305,10 @@ class _KernelEquations:
 
     def _finish(self, factor):
         weights = self.columns.transposed_product(_solve(factor, self.targets))
-        return weights, _intercept(weights, self.columns.sum() / len(self.targets), self.y_mean)
+        x_mean = self.columns.transposed_product(self.root) / self.n_captions
+        return weights, _intercept(weights, x_mean, self.y_mean)
 
-    def _residual_function(self, X, Y, n_probes, random_state):
+    def _residual_function(self, X, Y, weight, n_probes, random_state):
         """Return a function like that of `NormalEquations`; without `n_probes`, of one set that is exact."""
         targets, noise = self.targets, np.eye(len(Y), dtype=Y.dtype)
         if n_probes:
@@ -298,7 +317,7 @@ class _KernelEquations:
 
         def residuals(factor, alpha):
             probes = linalg.solve_triangular(factor[0], noise, trans="T", lower=True, check_finite=False)
-            probes = _centred(np.sqrt(alpha) * probes)
+            probes = _centred(np.sqrt(alpha) * probes, self.root)
             return alpha * _solve(factor, targets), *np.split(probes, 2 if n_probes else 1, axis=1)
 
         return residuals
@@ -321,9 +340,6 @@ class _ColumnBlocks:
         for columns, block in self.blocks:
             result[columns] = block.T @ right
         return result
-
-    def sum(self):
-        return self.transposed_product(np.ones(self.shape[0], self.dtype))
 
     def kernel(self):
         return reduce(np.add, (_dense(block @ block.T) for _, block in self.blocks))
@@ -348,9 +364,22 @@ def _dense(matrix):
     return matrix.toarray() if sp.issparse(matrix) else matrix
 
 
-def _centred(array):
-    """Subtract from each column its mean, in place."""
-    array -= array.mean(axis=0, dtype=np.float64)
+def _weighted(X, weight):
+    """Multiply rows by the roots of their weights, which makes least squares weighted; give these too."""
+    if weight is None:
+        return X, np.ones(X.shape[0], X.dtype)
+    root = np.sqrt(weight)
+    return sp.diags(root) @ X, root
+
+
+def _squared_length(root):
+    return float(np.sum(root.astype(np.float64) ** 2))
+
+
+def _centred(array, root):
+    """Subtract weighted means of the columns, in place, from rows that are times the roots of weights."""
+    mean = np.einsum("i,ij->j", root, array, dtype=np.float64) / _squared_length(root)
+    array -= np.outer(root, mean.astype(array.dtype))
     return array
 
 
@@ -383,7 +412,7 @@ def _rows_by_size(groups):
 
 
 def _left_out_error(photographs, residuals, *probes):
-    """Mean square of (I - H_gg)⁻¹ E_g from the residuals E and probes whose covariance is I - H."""
+    """Sum over captions of the mean square of (I - H_gg)⁻¹ E_g, from the residuals E and probes of I - H."""
     total = 0.0
     for rows in photographs:
         products = _inner_products(residuals[rows])
@@ -391,7 +420,7 @@ def _left_out_error(photographs, residuals, *probes):
             freedom = half.shape[1] - rows.shape[1] - 1 if len(probes) > 1 else 1
             products = freedom * np.linalg.solve(_inner_products(half[rows]), products)
         total += np.trace(products, axis1=1, axis2=2).sum()
-    return total / residuals.size
+    return total / residuals.shape[1]
 
 
 def _inner_products(blocks):

@@ -1,6 +1,7 @@
 """MapEnsemble: several maps from sentences to descriptors, whose scores are averaged."""
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MultiOutputMixin,
@@ -13,9 +14,10 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_array, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from txt2img.mapping.visual_map import VisualMap, side_by_side
+from txt2img.mapping.weights import check_weights
 
 # Captions and photographs from which the spread of the cosines is estimated.
 CALIBRATION_SAMPLE = 1000
@@ -110,17 +112,19 @@ class MapEnsemble(
 
     # The maps are validated by their own fit.
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         """Fit all maps, and calibrate them against one another.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_captions, n_features)
             Vector of each caption.
-        y : array-like of shape (n_captions, n_outputs)
+        y : array-like of shape (n_captions, n_outputs) or (n_captions,)
             Descriptor of the photograph of each caption.
         groups : array-like of shape (n_captions,), default=None
             Photograph of each caption, passed on to the maps that take it.
+        sample_weight : array-like of shape (n_captions,), default=None
+            How much each caption counts, to all maps and their calibration; by default all the same.
 
         Returns
         -------
@@ -130,20 +134,34 @@ class MapEnsemble(
         Raises
         ------
         ValueError
-            If there are no maps, two have the same name, or weights are not positive or of another number.
+            If there are no maps, two have the same name, weights are not positive or of another number, or
+            captions have weights and a map takes none.
         """
         if not self.estimators:
             raise ValueError("estimators is empty: pass at least one (name, estimator)")
         names = [name for name, _ in self.estimators]
         self._validate_names(names)
         weights = self._checked_weights()
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+        )
+        y = y.reshape(len(y), -1)
+        routed = {} if sample_weight is None else {"sample_weight": check_weights(sample_weight, len(y))}
+        for name, estimator in self.estimators:
+            if routed and not has_fit_parameter(estimator, "sample_weight"):
+                raise ValueError(f"the map {name!r} takes no sample_weight: leave out the weights or the map")
         fitted = []
         for _, estimator in self.estimators:
-            routed = {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
-            fitted.append(clone(estimator).fit(X, y, **routed))
+            own = routed | ({"groups": groups} if has_fit_parameter(estimator, "groups") else {})
+            fitted.append(clone(estimator).fit(X, y, **own))
         self.estimators_ = fitted
-        self.n_features_in_ = fitted[0].n_features_in_
-        self.lengths_ = np.sqrt(weights / self._spreads(X, y))
+        self.lengths_ = np.sqrt(weights / self._spreads(X, y, **routed))
         visual_maps = [getattr(each, "visual_map_", None) or VisualMap([None]) for each in fitted]
         matrices, lengths = [], []
         for visual, length in zip(visual_maps, self.lengths_):
@@ -169,6 +187,8 @@ class MapEnsemble(
         """
         if not hasattr(self, "estimators_"):
             check_is_fitted(self)
+        if type(X) not in (np.ndarray, sp.csr_matrix) or hasattr(self, "feature_names_in_"):
+            X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return side_by_side([estimator.predict(X) for estimator in self.estimators_], self.lengths_)
 
     def transform(self, X):
@@ -203,7 +223,9 @@ class MapEnsemble(
         float
             R², the mean over the components.
         """
-        return r2_score(self.visual_map_.transform(y), self.predict(X), sample_weight=sample_weight)
+        predicted = self.predict(X)
+        targets = self.visual_map_.transform(np.reshape(y, (len(predicted), -1)))
+        return r2_score(targets, predicted, sample_weight=sample_weight)
 
     @property
     def _n_features_out(self):
@@ -219,17 +241,18 @@ class MapEnsemble(
             )
         return weights
 
-    def _spreads(self, X, y):
+    def _spreads(self, X, y, sample_weight=None):
         """Compute the standard deviation of the cosines of each map, over captions and photographs."""
         random_state = check_random_state(self.random_state)
-        y = check_array(y, dtype=[np.float64, np.float32])
         rows, others = (random_state.permutation(len(y))[:CALIBRATION_SAMPLE] for _ in range(2))
-        sample = X[rows] if hasattr(X, "shape") else [X[row] for row in rows]
+        pairs = None if sample_weight is None else np.outer(sample_weight[rows], sample_weight[others])
         spreads = []
         for estimator in self.estimators_:
             visual = getattr(estimator, "visual_map_", None)
             seen = y[others] if visual is None else visual.transform(y[others])
-            spreads.append((normalize(estimator.predict(sample)) @ normalize(seen).T).std())
+            cosines = normalize(estimator.predict(X[rows])) @ normalize(seen).T
+            mean = np.average(cosines, weights=pairs)
+            spreads.append(np.sqrt(np.average((cosines - mean) ** 2, weights=pairs)))
         spreads = np.array(spreads, np.float64)
         return np.where(spreads > 0, spreads, 1)
 
@@ -238,4 +261,5 @@ class MapEnsemble(
         tags.input_tags.sparse = True
         tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class _Loss:
-    """A loss of a batch: predictions and descriptors (n, d), and the photograph of each row."""
+    """A loss of a batch: predictions and descriptors (n, d), the photograph of each row, and its weight.
+
+    The mean of the weights is 1 over all captions, so that a batch of heavy ones counts for more.
+    """
 
     temperature: float
     margin: float
@@ -18,28 +21,30 @@ class MeanSquaredError(_Loss):
 
     scale_free = False
 
-    def __call__(self, text, visual, photograph):
+    def __call__(self, text, visual, photograph, weight):
         """Compute the loss."""
         import torch
 
-        return torch.nn.functional.mse_loss(text, visual)
+        root = weight.sqrt()[:, None]
+        return torch.nn.functional.mse_loss(root * text, root * visual)
 
 
 class CosineLoss(_Loss):
     """One minus the cosine."""
 
-    def __call__(self, text, visual, photograph):
+    def __call__(self, text, visual, photograph, weight):
         """Compute the loss."""
         import torch
 
-        return 1 - torch.nn.functional.cosine_similarity(text, visual).mean()
+        return (weight * (1 - torch.nn.functional.cosine_similarity(text, visual))).mean()
 
 
 class InfoNCE(_Loss):
     """Cross-entropy of finding, by cosine over a temperature, the right photograph for each caption.
 
     And the right captions for each photograph; the mean of both directions. Captions of the same
-    photograph share the target probability evenly.
+    photograph share the target probability evenly, or by their weights, and a caption of weight 2 stands in
+    the softmax like two.
 
     References
     ----------
@@ -49,19 +54,22 @@ class InfoNCE(_Loss):
 
     learns_visual_map = True
 
-    def __call__(self, text, visual, photograph):
+    def __call__(self, text, visual, photograph, weight):
         """Compute the loss."""
         scores = _cosines(text, visual) / self.temperature
-        same = (photograph[:, None] == photograph).to(scores.dtype)
-        target = same / same.sum(1, keepdim=True)
-        forward, backward = scores.log_softmax(1), scores.log_softmax(0)
+        same = (photograph[:, None] == photograph) * weight
+        target = weight[:, None] * same / same.sum(1, keepdim=True)
+        shift = weight.log()
+        forward = (scores + shift).log_softmax(1) - shift
+        backward = (scores + shift[:, None]).log_softmax(0) - shift[:, None]
         return -((target * forward).sum() + (target * backward).sum()) / (2 * len(scores))
 
 
 class HingeLoss(_Loss):
     """By how much, on average, wrong photographs and captions come nearer than `margin` to the right one.
 
-    In both directions, over all pairs of different photographs in the batch.
+    In both directions, over all pairs of different photographs in the batch; a pair has the product of the
+    weights of its captions.
 
     References
     ----------
@@ -70,13 +78,15 @@ class HingeLoss(_Loss):
 
     learns_visual_map = True
 
-    def __call__(self, text, visual, photograph):
+    def __call__(self, text, visual, photograph, weight):
         """Compute the loss."""
+        import torch
+
         scores = _cosines(text, visual)
         right = scores.diagonal()
-        other = (photograph[:, None] != photograph).to(scores.dtype)
+        other = (photograph[:, None] != photograph) * weight[:, None] * weight
         violations = (self.margin + scores - right[:, None]).relu() + (self.margin + scores - right).relu()
-        return (violations * other).sum() / (2 * other.sum()).clamp(min=1)
+        return (violations * other).sum() / (2 * other.sum()).clamp(min=torch.finfo(other.dtype).tiny)
 
 
 LOSSES = {"mse": MeanSquaredError, "cosine": CosineLoss, "infonce": InfoNCE, "hinge": HingeLoss}

@@ -97,7 +97,9 @@ class Network:
         coefs[0][:], intercepts[0][:] = weights, intercept
         self.set_weights(coefs, intercepts, visual_map)
 
-    def train(self, X, Y, photograph, *, epochs, batch_size, schedule="constant", stopper=None, verbose=0):
+    def train(
+        self, X, Y, photograph, weight, *, epochs, batch_size, schedule="constant", stopper=None, verbose=0
+    ):
         """Go over captions.
 
         Parameters
@@ -108,6 +110,8 @@ class Network:
             Targets.
         photograph : ndarray of shape (n_captions,), dtype int
             Photograph of each caption.
+        weight : ndarray of shape (n_captions,), or None
+            Weight of each caption, greater than 0, compared with their mean.
         epochs, batch_size : int
             Passes over the captions, and captions a step.
         schedule : {"constant", "one_cycle"}, default="constant"
@@ -127,7 +131,7 @@ class Network:
         Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
         Rates", 2018 (the schedule).
         """
-        batches = _Batches(X, Y, photograph)
+        batches = _Batches(X, Y, photograph, weight)
         n_steps = epochs * -(-len(Y) // batch_size)
         share = _one_cycle(n_steps) if schedule == "one_cycle" else np.ones(n_steps)
         share = iter(share.tolist())
@@ -148,11 +152,11 @@ class Network:
                 break
         return losses
 
-    def evaluate(self, X, Y, photograph, *, batch_size):
+    def evaluate(self, X, Y, photograph, weight, *, batch_size):
         """Compute the mean loss over captions without learning from them."""
         import torch
 
-        batches, total = _Batches(X, Y, photograph), 0.0
+        batches, total = _Batches(X, Y, photograph, weight), 0.0
         with torch.no_grad():
             for start in range(0, len(Y), batch_size):
                 rows = np.arange(start, min(start + batch_size, len(Y)))
@@ -209,10 +213,10 @@ class Network:
         text = batches.product(rows, self.layers[0][0], dropout, self.generator) + self.layers[0][1]
         for weight, intercept in self.layers[1:]:
             text = torch.relu(text) @ weight + intercept
-        visual, photograph = batches.targets(rows)
+        visual, photograph, weight = batches.targets(rows)
         if self.visual_map is not None:
             visual = visual @ self.visual_map
-        return self.loss(text, visual, photograph)
+        return self.loss(text, visual, photograph, weight)
 
 
 class EarlyStopping:
@@ -220,7 +224,7 @@ class EarlyStopping:
 
     Parameters
     ----------
-    X, Y, photograph : arrays
+    X, Y, photograph, weight : arrays
         Captions set aside, as in `Network.train`.
     batch_size : int
         Captions compared with one another at a time.
@@ -228,8 +232,8 @@ class EarlyStopping:
         Epochs without a lower loss after which training ends.
     """
 
-    def __init__(self, X, Y, photograph, *, batch_size, patience):
-        self.data = X, Y, photograph
+    def __init__(self, X, Y, photograph, weight, *, batch_size, patience):
+        self.data = X, Y, photograph, weight
         self.batch_size = batch_size
         self.patience = patience
         self.losses = []
@@ -254,7 +258,7 @@ def predict_network(X, weights, intercepts):
 class _Batches:
     """Gives the rows of a batch as tensors."""
 
-    def __init__(self, X, Y, photograph):
+    def __init__(self, X, Y, photograph, weight):
         import torch
 
         self.blocks = [
@@ -263,6 +267,8 @@ class _Batches:
         ]
         self.Y = np.asarray(Y, np.float32)
         self.photograph = photograph
+        weight = np.ones(len(Y)) if weight is None else weight / weight.mean()
+        self.weight = weight.astype(np.float32)
 
     def product(self, rows, weight, dropout, generator):
         """Product of the text vectors of a batch and the first layer's weights."""
@@ -292,7 +298,7 @@ class _Batches:
     def targets(self, rows):
         import torch
 
-        return torch.from_numpy(self.Y[rows]), torch.from_numpy(self.photograph[rows])
+        return [torch.from_numpy(each[rows]) for each in (self.Y, self.photograph, self.weight)]
 
 
 def _one_cycle(n_steps):

@@ -23,6 +23,7 @@ from txt2img.mapping.closed_form import NormalEquations, fit_ridge, fit_ridge_pa
 from txt2img.mapping.losses import LOSSES
 from txt2img.mapping.network import EarlyStopping, Network, predict_network
 from txt2img.mapping.visual_map import VisualMap
+from txt2img.mapping.weights import check_weights
 
 AUTO_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -197,7 +198,7 @@ class TextToVisualRegressor(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         """Learn the map from text vectors to descriptors.
 
         Parameters
@@ -208,6 +209,10 @@ class TextToVisualRegressor(
             Descriptor of the photograph of each caption.
         groups : array-like of shape (n_captions,), default=None
             Photograph of each caption. By default captions with the same descriptor have the same one.
+        sample_weight : array-like of shape (n_captions,), default=None
+            How much each caption counts, 0 or more; by default all count the same. To ridge, and to a network
+            whose batch holds all captions, one of weight 2 is the same as two of weight 1; to a network with
+            smaller batches it is so on average.
 
         Returns
         -------
@@ -217,20 +222,20 @@ class TextToVisualRegressor(
         Raises
         ------
         ValueError
-            If X and y differ in length, or hold NaN or infinities, an alpha is not positive, there is but
-            one photograph and some are to be left out, or a network that begins at ridge regression has a
-            hidden layer or several alphas.
+            If X and y differ in length, or hold NaN or infinities, an alpha is not positive, a weight is
+            negative or all are zero, there is but one photograph and some are to be left out, or a network
+            that begins at ridge regression has a hidden layer or several alphas.
         """
-        X, targets, photograph = self._check(X, y, groups, reset=True)
+        X, targets, photograph, weight = self._check(X, y, groups, sample_weight, reset=True)
         self._forget()
         if self.solver == "ridge":
-            self._fit_ridge(X, targets, photograph)
+            self._fit_ridge(X, targets, photograph, weight)
         else:
-            self._fit_network(X, targets, photograph)
+            self._fit_network(X, targets, photograph, weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, groups=None):
+    def partial_fit(self, X, y, groups=None, sample_weight=None):
         """Learn from further captions, which need not fit in memory all at once.
 
         Ridge gives what `fit` would give on all captions since the first call; a call after `fit`, or of a
@@ -245,6 +250,8 @@ class TextToVisualRegressor(
             Descriptor of the photograph of each caption.
         groups : array-like of shape (n_captions,), default=None
             Photograph of each caption, as in `fit`. Give all captions of a photograph in one call.
+        sample_weight : array-like of shape (n_captions,), default=None
+            How much each caption counts, as in `fit`; to the network, among those of the same call.
 
         Returns
         -------
@@ -262,26 +269,26 @@ class TextToVisualRegressor(
                 "one number, such as alpha_ of a fit on some of them"
             )
         anew = not hasattr(self, "coefs_") or (self.solver == "ridge" and self._learner is None)
-        X, targets, photograph = self._check(X, y, groups, reset=anew)
+        X, targets, photograph, weight = self._check(X, y, groups, sample_weight, reset=anew)
         if anew:
             self._forget()
         if self.solver == "ridge":
-            self._learner = (self._learner or NormalEquations()).update(X, targets)
+            self._learner = (self._learner or NormalEquations()).update(X, targets, weight)
             weights, intercept = self._learner.solve(self.alpha)
             self.coefs_, self.intercepts_, self.alpha_ = [weights], [intercept], self.alpha
             return self
         if self._learner is None:
-            self._learner = self._new_network(X, targets, check_random_state(self.random_state))
+            self._learner = self._new_network(X, targets, weight, check_random_state(self.random_state))
             if not anew:
                 visual = None if self.visual_map_ is None else self.visual_map_.matrices[0]
                 self._learner.set_weights(self.coefs_, self.intercepts_, visual)
         self.losses_ += self._learner.train(
-            X, targets, photograph, epochs=1, batch_size=self.batch_size, verbose=self.verbose
+            X, targets, photograph, weight, epochs=1, batch_size=self.batch_size, verbose=self.verbose
         )
         self._set_network_weights(self._learner.weights())
         return self
 
-    def _check(self, X, y, groups, reset):
+    def _check(self, X, y, groups, sample_weight, reset):
         self._check_init()
         X, y = validate_data(
             self,
@@ -296,7 +303,14 @@ class TextToVisualRegressor(
         X = sp.csr_matrix(X) if sp.issparse(X) else X
         if reset:
             self.single_output_ = y.ndim == 1
-        return X, y.astype(X.dtype, copy=False).reshape(len(y), -1), photograph_of_caption(len(y), groups, y)
+        photograph = photograph_of_caption(len(y), groups, y)
+        targets = y.astype(X.dtype, copy=False).reshape(len(y), -1)
+        if sample_weight is None:
+            return X, targets, photograph, None
+        weight = check_weights(sample_weight, len(y), X.dtype)
+        kept = np.flatnonzero(weight)
+        photograph = np.unique(photograph[kept], return_inverse=True)[1]
+        return X[kept], targets[kept], photograph, weight[kept]
 
     def _check_init(self):
         if self.solver == "network" and self.init == "ridge":
@@ -327,35 +341,29 @@ class TextToVisualRegressor(
         self.visual_map_ = self.alpha_ = self.alpha_scores_ = None
         self.losses_, self.validation_losses_ = [], []
 
-    def _fit_ridge(self, X, targets, photograph):
+    def _fit_ridge(self, X, targets, photograph, weight):
         if isinstance(self.alpha, Real):
             self.alpha_ = self.alpha
-            weights, intercept = fit_ridge(X, targets, self.alpha)
+            weights, intercept = fit_ridge(X, targets, self.alpha, weight)
         else:
             alphas = AUTO_ALPHAS if isinstance(self.alpha, str) else _check_alphas(self.alpha)
             weights, intercept, self.alpha_, self.alpha_scores_ = fit_ridge_path(
-                X, targets, alphas, photograph, random_state=self.random_state
+                X, targets, alphas, photograph, self.random_state, weight
             )
         self.coefs_, self.intercepts_ = [weights], [intercept]
 
-    def _fit_network(self, X, targets, photograph):
+    def _fit_network(self, X, targets, photograph, weight):
         random_state = check_random_state(self.random_state)
-        stopper = None
+        data, stopper = (X, targets, photograph, weight), None
         if self.early_stopping:
             learned, aside = self._set_aside(photograph, random_state)
             stopper = EarlyStopping(
-                X[aside],
-                targets[aside],
-                photograph[aside],
-                batch_size=self.batch_size,
-                patience=self.n_iter_no_change,
+                *_rows(data, aside), batch_size=self.batch_size, patience=self.n_iter_no_change
             )
-            X, targets, photograph = X[learned], targets[learned], photograph[learned]
-        network = self._new_network(X, targets, random_state)
+            data = _rows(data, learned)
+        network = self._new_network(data[0], data[1], data[3], random_state)
         self.losses_ = network.train(
-            X,
-            targets,
-            photograph,
+            *data,
             epochs=self.epochs,
             batch_size=self.batch_size,
             schedule=self.schedule,
@@ -365,7 +373,7 @@ class TextToVisualRegressor(
         self.validation_losses_ = stopper.losses if stopper else []
         self._set_network_weights(stopper.best_weights if stopper else network.weights())
 
-    def _new_network(self, X, targets, random_state):
+    def _new_network(self, X, targets, weight, random_state):
         from_ridge = self.init == "ridge"
         network = Network(
             X.shape[1],
@@ -381,7 +389,7 @@ class TextToVisualRegressor(
             random_state=random_state,
         )
         if from_ridge:
-            network.start_from(*fit_ridge(X, targets, self.alpha))
+            network.start_from(*fit_ridge(X, targets, self.alpha, weight))
         return network
 
     def _set_network_weights(self, weights):
@@ -478,6 +486,10 @@ class TextToVisualRegressor(
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _rows(data, rows):
+    return [None if each is None else each[rows] for each in data]
 
 
 def _check_alphas(alphas):

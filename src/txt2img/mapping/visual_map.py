@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import _check_n_features, check_array
 
 from txt2img._vectors import unit_rows
 
@@ -36,6 +36,8 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     array([[1. , 0.6, 0.8]])
     """
 
+    _parameter_constraints: dict = {"matrices": [list, tuple], "lengths": ["array-like", None]}
+
     def __init__(self, matrices, lengths=None):
         self.matrices = matrices
         self.lengths = lengths
@@ -55,8 +57,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self : VisualMap
             As it was.
         """
-        self.transform(X)
-        self.n_features_in_ = np.shape(X)[1]
+        _check_n_features(self, self._check(X), reset=True)
         return self
 
     def transform(self, X):
@@ -75,8 +76,21 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If the descriptors are of another width than the matrices.
+            If the descriptors are of another width than the matrices, or the parameters are not valid.
         """
+        X = self._check(X)
+        _check_n_features(self, X, reset=False)
+        return side_by_side(
+            [X if matrix is None else X @ matrix.astype(X.dtype) for matrix in self.matrices],
+            [1.0] * len(self.matrices) if self.lengths is None else self.lengths,
+        )
+
+    def _check(self, X):
+        self._validate_params()
+        if self.lengths is not None and len(self.lengths) != len(self.matrices):
+            raise ValueError(
+                f"lengths={self.lengths!r} must be {len(self.matrices)} numbers, one for each of the matrices"
+            )
         X = check_array(X, dtype=[np.float64, np.float32])
         for matrix in self.matrices:
             if matrix is not None and X.shape[1] != len(matrix):
@@ -84,10 +98,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                     f"X has {X.shape[1]} features, but the visual map was learned on descriptors of "
                     f"{len(matrix)}: pass descriptors that went through the same whitener"
                 )
-        return side_by_side(
-            [X if matrix is None else X @ matrix.astype(X.dtype) for matrix in self.matrices],
-            [1.0] * len(self.matrices) if self.lengths is None else self.lengths,
-        )
+        return X
 
     @property
     def _n_features_out(self):
@@ -99,6 +110,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 

@@ -252,11 +252,9 @@ def as_columns(metadata, n_photographs):
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping) and not hasattr(metadata, "columns"):
-        raise ValueError(
-            f"metadata is a {type(metadata).__name__}: pass a dict of columns, or a pandas DataFrame"
-        )
+        raise ValueError(f"metadata is a {type(metadata).__name__}: pass a dict of columns, or a DataFrame")
     columns = {}
-    for name in metadata:
+    for name in getattr(metadata, "columns", metadata):
         values = metadata[name]
         values = values.to_numpy() if hasattr(values, "to_numpy") else values
         if not isinstance(name, str):

@@ -8,6 +8,15 @@ from sklearn.utils.validation import has_fit_parameter
 
 from txt2img.images import list_photographs
 
+# What a search asks of each of its parts, when it is fitted.
+METHODS = {
+    "featurizer": "transform",
+    "whitener": "transform",
+    "vectorizer": "transform",
+    "regressor": "predict",
+    "index": "search",
+}
+
 
 def as_photographs(photos):
     """Make of a folder the list of its photographs, of path-likes strings, of descriptors an array."""
@@ -89,6 +98,24 @@ def check_k(k):
     """Say what is wrong with `k`, a number of answers."""
     if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
         raise ValueError(f"k={k!r} must be a whole number of at least 1")
+
+
+def check_parts(parts):
+    """Say which part of a search is not an estimator of its kind; a featurizer may be missing."""
+    for name, method in METHODS.items():
+        part = parts[name]
+        if part is None or (name == "whitener" and part == "passthrough"):
+            continue
+        if isinstance(part, type) or not (hasattr(part, "fit") and hasattr(part, method)):
+            raise ValueError(
+                f"{name}={part!r} must be None or an estimator with the methods fit and {method}"
+            )
+
+
+def check_bank_size(bank_size):
+    """Say what is wrong with `bank_size`, a number of captions."""
+    if not isinstance(bank_size, Integral) or isinstance(bank_size, bool) or bank_size < 1:
+        raise ValueError(f"bank_size={bank_size!r} must be a whole number of at least 1")
 
 
 def check_share(calibration_share):

@@ -7,7 +7,9 @@ from sklearn.preprocessing import normalize
 from txt2img.search.confidence import ConfidenceCalibrator
 from txt2img.search.inputs import (
     are_descriptors,
+    check_bank_size,
     check_descriptors,
+    check_parts,
     flatten_captions,
     groups_for,
     map_descriptors,
@@ -43,8 +45,10 @@ def learn(parts, photos, captions, bank_size, calibration_share):
     Raises
     ------
     ValueError
-        If no photograph that can be read has a sentence, or descriptors hold NaN.
+        If no photograph that can be read has a sentence, descriptors hold NaN, or a parameter is not valid.
     """
+    check_parts(parts)
+    check_bank_size(bank_size)
     featurizer = None if parts["featurizer"] is None else clone(parts["featurizer"])
     if are_descriptors(photos):
         descriptors = check_descriptors(photos)

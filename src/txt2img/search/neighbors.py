@@ -2,10 +2,10 @@
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 
-class NeighborsMixin(TransformerMixin, auto_wrap_output_keys=None):
+class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
     """What an index does as an estimator of scikit-learn, on top of its search.
 
     Where X is None, each photograph of the index is a query and is not its own neighbour.
@@ -102,6 +102,10 @@ class NeighborsMixin(TransformerMixin, auto_wrap_output_keys=None):
             As `kneighbors_graph` gives it with ``mode="distance"``.
         """
         return self.kneighbors_graph(X, mode="distance")
+
+    @property
+    def _n_features_out(self):
+        return len(self)
 
     def _search_rows(self, X, k, correction=1.0):
         """Search for scores and rows; the scores of a query do not depend on what else is asked."""

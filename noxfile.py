@@ -1,0 +1,47 @@
+"""The version matrix: a fast part of the tests with the oldest and the newest versions that are supported."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+
+# What pyproject.toml asks for at least.
+OLDEST = [
+    "numpy==1.26.*",
+    "scipy==1.11.*",
+    "scikit-learn==1.6.*",
+    "torch==2.4.*",
+    "torchvision==0.19.*",
+    "joblib==1.3.*",
+    "pillow==10.1.*",
+    "pandas==2.1.*",
+    "matplotlib==3.8.*",
+    "scikit-image==0.22.*",
+    "polars==1.20.*",
+]
+MATRIX = {
+    "oldest": OLDEST,
+    "numpy1": ["numpy<2", "scikit-learn>=1.7"],
+    "newest": ["numpy>=2", "scikit-learn>=1.9"],
+}
+EXTRAS = "offline,text,plot,pandas"
+TOOLS = ["pytest", "hypothesis", "numpydoc", "polars"]
+FAST = [
+    "tests/captions",
+    "tests/mapping",
+    "tests/evaluation/test_scorers.py",
+    "tests/images/test_descriptor_whitener.py",
+    "tests/search/test_image_index.py",
+    "tests/test_contract.py",
+    "tests/test_estimators.py",
+    "tests/test_parameters.py",
+    "tests/test_routing.py",
+]
+
+
+@nox.session
+@nox.parametrize("versions", list(MATRIX))
+def tests(session, versions):
+    """Install the package beside these versions, and test it."""
+    session.install(f".[{EXTRAS}]", *TOOLS, *MATRIX[versions])
+    # Old libraries use what newer ones beneath them deprecate.
+    session.run("python", "-m", "pytest", "-q", "-W", "ignore::DeprecationWarning", *FAST, *session.posargs)
