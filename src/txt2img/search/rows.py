@@ -92,3 +92,15 @@ def check_queries(X, n_features, name="X"):
     if not np.isfinite(X).all():
         raise ValueError(f"{name} holds NaN or infinity: check the text that it was predicted from")
     return X
+
+
+def check_shares(index, correction, n_queries):
+    """Return the part of the hubness correction that each query gets, or None for all of it."""
+    if index.hubness is None or (isinstance(correction, float) and correction == 1):
+        return None
+    share = np.asarray(correction, dtype=np.float32)
+    if share.shape not in ((), (n_queries,)):
+        raise ValueError(
+            f"correction has shape {share.shape}: pass one number, or one for each of the {n_queries} queries"
+        )
+    return np.broadcast_to(share, n_queries)

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from txt2img.images import class_descriptors
 from txt2img.persistence import SaveMixin
 from txt2img.search.answers import as_hits
+from txt2img.search.belonging import check_belonging
 from txt2img.search.inputs import (
     are_descriptors,
     as_photographs,
@@ -209,8 +210,8 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         if self.featurizer is None and are_descriptors(photos):
             parts["featurizer"] = None
         learned = learn(parts, photos, captions, self.bank_size, self.calibration_share)
-        vars(self).update(learned, index_=None)
         self.__dict__.pop("_word_directions", None)
+        vars(self).update(learned, index_=None)
         return self
 
     def add(self, photos, *, ids=None, metadata=None):
@@ -430,6 +431,10 @@ class TextImageSearch(SaveMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "regressor_")
+
+    def _restore_state(self, state):
+        vars(self).update(state)
+        check_belonging(self)
 
     def _index_part(self):
         return default_parts()["index"] if self.index is None else self.index
