@@ -1,12 +1,11 @@
 """Saving and loading of fitted estimators without pickle.
 
-A saved estimator is a folder: ``manifest.json`` holds the classes, parameters and plain values, for every array
-the name, type, shape and SHA-256 sum of a ``.npy`` file beside it, named after that sum, and a sum of itself.
-Arrays are written first, and the manifest is put in place last, in one step; a process that dies on the way
-leaves what was there before, and one that reads meanwhile gets the old state or the new. One process writes at
-a time. Loading builds only classes of a closed list and reads arrays with pickle forbidden.
-Large arrays are not read but mapped into memory, so that loading takes no longer the more photographs there
-are.
+A saved estimator is a folder: ``manifest.json`` holds the classes, parameters and plain values, for every
+array the name, type, shape and SHA-256 sum of a ``.npy`` file beside it, named after that sum, and a sum of
+itself. Arrays are written first, and the manifest is put in place last, in one step; a process that dies on
+the way leaves what was there before, and one that reads meanwhile gets the old state or the new. One process
+writes at a time. Loading builds only classes of a closed list and reads arrays with pickle forbidden. Large
+arrays are not read but mapped into memory, so that loading takes no longer the more photographs there are.
 """
 
 import hashlib
