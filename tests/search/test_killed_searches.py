@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -43,7 +44,7 @@ def kill_savers(folder, n_kills, seed):
                         new_search(value).save(folder)
             finally:
                 os._exit(1)
-        time.sleep(rng.uniform(0, 0.4))
+        time.sleep(rng.uniform(0, 0.3))
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "it could not save"
         found = answers_of(TextImageSearch.load(folder, verify=True))
@@ -58,14 +59,16 @@ def kill_savers(folder, n_kills, seed):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are of POSIX")
 @pytest.mark.parametrize("n_kills", [5, pytest.param(300, marks=pytest.mark.slow)])
-def test_a_killed_process_leaves_the_old_search_or_the_new(tmp_path, n_kills):
-    # In a process with one thread, as a fork takes over but one.
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::UserWarning", __file__, str(tmp_path / "model"), str(n_kills)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+def test_a_killed_process_leaves_the_old_search_or_the_new(n_kills):
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # to die at once, not after a disk
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        # In a process with one thread, as a fork takes over but one.
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::UserWarning", __file__, f"{folder}/model", str(n_kills)],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
     assert done.returncode == 0, done.stderr
     assert sum(map(int, done.stdout.split())) == n_kills
 
