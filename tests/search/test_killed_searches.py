@@ -31,7 +31,7 @@ def answers_of(search):
 
 
 def kill_savers(folder, n_kills, seed):
-    """Fork a process that saves one search after the other, kill it, and open what it leaves; n_kills times."""
+    """Fork a process that saves one search after the other, kill it, and open what it leaves."""
     expected = [answers_of(new_search(value)) for value in (0, 1)]
     new_search(0).save(folder)
     rng, n_found = np.random.default_rng(seed), [0, 0]

@@ -25,9 +25,19 @@ from txt2img.datasets import make_captioned_descriptors
 from txt2img.exceptions import SavedFileError
 
 SECONDS = 5
-HARMLESS = {"open", "os.scandir", "os.listdir", "object.__getattr__", "mmap.__new__", "compile"}
+HARMLESS = {"os.scandir", "os.listdir", "object.__getattr__", "mmap.__new__", "compile"}
 VALUES = [None, True, False, 0, -1, 1, 7, 10**30, -(2**63), 0.5, float("nan"), float("inf"), "", "x", "../x"]
-VALUES += ["/etc/passwd", "0" * 64, [], {}, [1], {"array": "0" * 64}, {"tuple": 3}, {"dict": []}, {"class": "Popen"}]
+VALUES += [
+    "/etc/passwd",
+    "0" * 64,
+    [],
+    {},
+    [1],
+    {"array": "0" * 64},
+    {"tuple": 3},
+    {"dict": []},
+    {"class": "Popen"},
+]
 VALUES += [{"objects": [[1], [2]]}, {"path": "/etc"}, {"dtype": "float32"}, [[[]]], {"a": 1, "b": 2}]
 
 
@@ -100,7 +110,9 @@ def hostile_array(rng, content):
         array.flat[rng.randrange(array.size)] = rng.choice([np.nan, np.inf, -np.inf])
         np.save(stream, array)
     elif how == 5 and array.size and array.dtype.kind in "iu":
-        array.flat[rng.randrange(array.size)] = rng.choice([np.iinfo(array.dtype).max, np.iinfo(array.dtype).min])
+        array.flat[rng.randrange(array.size)] = rng.choice(
+            [np.iinfo(array.dtype).max, np.iinfo(array.dtype).min]
+        )
         np.save(stream, array)
     else:
         np.save(stream, rng.choice([array[:-1], array.astype(np.float64), array.T, array[..., None]]))
@@ -175,7 +187,8 @@ def load_mutated(root, n_searches, seed):
     watching, seen = [False], []
 
     def watch(event, arguments):
-        if watching[0] and (event not in HARMLESS or (event == "open" and not is_reading_of(folder, arguments))):
+        is_harmless = is_reading_of(folder, arguments) if event == "open" else event in HARMLESS
+        if watching[0] and not is_harmless:
             seen.append((event, str(arguments)[:200]))
 
     sys.addaudithook(watch)

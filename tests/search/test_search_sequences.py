@@ -1,4 +1,4 @@
-"""Any sequence of what is done to a whole search against a dictionary from ids to what the photographs show."""
+"""Any sequence of what is done to a whole search against a dictionary from ids to colours."""
 
 import copy
 import io
@@ -189,5 +189,5 @@ class SearchAgainstDictionary(RuleBasedStateMachine):
 def test_every_hit_is_the_photograph_whose_descriptor_it_is(n_sequences):
     run_state_machine_as_test(
         SearchAgainstDictionary,
-        settings=settings(max_examples=n_sequences, stateful_step_count=15, deadline=None, derandomize=True),
+        settings=settings(max_examples=n_sequences, stateful_step_count=12, deadline=None, derandomize=True),
     )

@@ -35,7 +35,10 @@ def as_it_is(search):
         assert index.rows_of(ids).tolist() == list(range(len(ids)))
         assert index._backend.n_slots == index._catalogue.n_slots
         seen |= {"ids": ids, "descriptors": index.descriptors_, "bias": index.bias_}
-        seen |= {"hits": search.query(list(search.words_)[:3], k=len(ids)), "year": index.metadata_.get("year")}
+        seen |= {
+            "hits": search.query(list(search.words_)[:3], k=len(ids)),
+            "year": index.metadata_.get("year"),
+        }
     return {name: each.tolist() if isinstance(each, np.ndarray) else each for name, each in seen.items()}
 
 
@@ -66,14 +69,12 @@ def n_lines(change, search):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (middle, high) if interrupted_at(middle, change, copy.deepcopy(search)) else (low, middle)
-        )
+        low, high = (middle, high) if interrupted_at(middle, change, copy.deepcopy(search)) else (low, middle)
     return high
 
 
 def check_every_interruption(change, search, most=150):
-    """Interrupt a change at many places: the search is as before or as after it, and the change can be made."""
+    """Interrupt a change at many places: the search is as before it or as after it, and can be changed."""
     done = copy.deepcopy(search)
     change(done)
     before, after = as_it_is(search), as_it_is(done)

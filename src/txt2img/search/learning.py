@@ -43,7 +43,7 @@ def learn(parts, photos, captions, bank_size, calibration_share):
     Raises
     ------
     ValueError
-        If no photograph that can be read has a sentence, or descriptors hold NaN.
+        If no photograph that can be read has a sentence, descriptors hold NaN, or all are the same.
     """
     featurizer = None if parts["featurizer"] is None else clone(parts["featurizer"])
     if are_descriptors(photos):
@@ -55,6 +55,11 @@ def learn(parts, photos, captions, bank_size, calibration_share):
         captions = [own for own, kept in zip(captions, seen) if kept]
     whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
     targets = map_descriptors(descriptors, whitener)
+    if not targets.any():
+        raise ValueError(
+            f"photos holds {len(descriptors)} photographs that all have the same descriptor, so that nothing "
+            'tells them apart: pass photographs that differ, or take whitener="passthrough"'
+        )
     sentences, photograph = flatten_captions(captions)
     if not sentences:
         raise ValueError("captions holds no sentence of a readable photograph: pass at least one")

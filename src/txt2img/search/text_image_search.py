@@ -200,7 +200,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         ------
         ValueError
             If there are no captions, their number is not that of the photographs, descriptors that were
-            passed hold NaN, or `calibration_share` is not between 0 and 1.
+            passed hold NaN, all photographs look the same, or `calibration_share` is not between 0 and 1.
         """
         photos = as_photographs(photos)
         captions = check_captions(captions, len(photos))
