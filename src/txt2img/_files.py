@@ -104,8 +104,8 @@ def is_number(dtype):
 
 
 def write_array(array, stream):
-    """Write an array as a ``.npy`` file."""
-    np.lib.format.write_array(stream, array, allow_pickle=False)
+    """Write an array as a ``.npy`` file, without numpy's own way of writing, whose errors do not tell why."""
+    np.lib.format.write_array(SimpleNamespace(write=stream.write), array, allow_pickle=False)
 
 
 def digest_of_array(array):
