@@ -350,7 +350,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.weights_sum_ not in (None, found):
             raise WeightsUnavailableError(
                 f"backbone={self.backbone!r} has other weights here (SHA-256 sum {found[:12]}…) than those "
-                f"that photographs were described with before ({self.weights_sum_[:12]}…), so that descriptors "
+                f"that described photographs before ({self.weights_sum_[:12]}…), and their descriptors "
                 "do not compare: install the version of the weights of then, or fit anew"
             )
         self.weights_sum_ = found
