@@ -30,6 +30,7 @@ from txt2img import (
     SentenceVectorizer,
     TextImageSearch,
     TextToVisualRegressor,
+    persistence,
 )
 from txt2img.exceptions import SavedFileError
 from txt2img.persistence import load, save
@@ -91,6 +92,9 @@ def manifest_of(folder):
 
 
 def write_manifest(folder, manifest):
+    """Write a manifest with the sum that belongs to it, as an attacker would."""
+    manifest.pop("sha256", None)
+    manifest["sha256"] = persistence._sum_of_manifest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -223,7 +227,8 @@ def test_saving_again_replaces_and_leaves_no_array_behind(search, saved):
     smaller = TextImageSearch.load(saved).remove(["photo 1 ñ"])
     smaller.save(saved)
     assert len(TextImageSearch.load(saved)) == 49
-    listed = {f"{digest}.npy" for digest in manifest_of(saved)["arrays"]} | {"manifest.json"}
+    listed = {f"{digest}.npy" for digest in manifest_of(saved)["arrays"]}
+    listed |= {"manifest.json", "manifest.json.lock"}
     assert {file.name for file in saved.iterdir()} == listed != before
 
 

@@ -1,23 +1,21 @@
 """Saving and loading of fitted estimators without pickle.
 
-A saved estimator is a folder: ``manifest.json`` holds the classes, parameters and plain values, and for
-every array the name, type, shape and SHA-256 sum of a ``.npy`` file beside it, named after that sum. Arrays
-are written first, and the manifest is put in place last, in one step; a process that dies on the way leaves
-what was there before, and one that reads meanwhile gets the old state or the new. Loading builds only
-classes of a closed list and reads arrays with pickle forbidden. Large arrays are not read but mapped into
-memory, so that loading takes no longer the more photographs there are.
+A saved estimator is a folder: ``manifest.json`` holds the classes, parameters and plain values, for every
+array the name, type, shape and SHA-256 sum of a ``.npy`` file beside it, named after that sum, and a sum of
+itself. Arrays are written first, and the manifest is put in place last, in one step; a process that dies on
+the way leaves what was there before, and one that reads meanwhile gets the old state or the new. One process
+writes at a time. Loading builds only classes of a closed list and reads arrays with pickle forbidden. Large
+arrays are not read but mapped into memory, so that loading takes no longer the more photographs there are.
 """
 
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import re
-import secrets
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
-from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -26,12 +24,25 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._files import (
+    LOCK,
+    as_array,
+    check_regular,
+    digest_of_array,
+    digest_of_file,
+    is_number,
+    only_writer,
+    read_regular,
+    sync_names,
+    write_array,
+    write_whole,
+)
 from txt2img.exceptions import SavedFileError
 
 FORMAT_VERSION = 1
 _SCIKIT_LEARN = (FeatureUnion, KernelRidge, Normalizer, Pipeline, StandardScaler)
 MANIFEST = "manifest.json"
-_OWN_FILE = re.compile(r"[0-9a-f]{64}\.npy(\.[0-9a-f]{8}\.part)?|manifest\.json\.[0-9a-f]{8}\.part")
+_OWN_FILE = re.compile(r"[0-9a-f]{64}\.npy(\.[0-9a-f]{8}\.part)?|manifest\.json\.([0-9a-f]{8}\.part|lock)")
 # Larger files of arrays are mapped.
 MAPPED_BYTES = 2**24
 _DTYPES = {"float32": np.float32, "float64": np.float64}
@@ -54,6 +65,10 @@ def save(estimator, path):
         If a part cannot be saved, such as a torch module or a function as backbone. The message names it.
     FileExistsError
         If the folder exists and holds files, but no saved estimator.
+    SavedFileError
+        If another process or thread is saving to the folder.
+    OSError
+        If the disk is full, or the folder cannot be written to; what was saved there before is whole.
 
     Examples
     --------
@@ -88,15 +103,21 @@ def save(estimator, path):
             for digest, array in writer.arrays.items()
         },
     }
-    for digest, array in writer.arrays.items():
-        file = folder / f"{digest}.npy"
-        if not file.exists() or _digest_of_file(file) != digest:
-            _write(file, partial(_write_array, array))
+    manifest["sha256"] = _sum_of_manifest(manifest)
     content = json.dumps(manifest, ensure_ascii=True, indent=1).encode("ascii")
-    _write(folder / MANIFEST, lambda stream: stream.write(content))
-    for file in folder.iterdir():
-        if _OWN_FILE.fullmatch(file.name) and file.name.removesuffix(".npy") not in writer.arrays:
-            file.unlink(missing_ok=True)
+    with only_writer(folder):
+        for digest, array in writer.arrays.items():
+            file = folder / f"{digest}.npy"
+            if not file.exists() or digest_of_file(file) != digest:
+                write_whole(file, partial(write_array, array))
+        sync_names(folder)
+        write_whole(folder / MANIFEST, lambda stream: stream.write(content))
+        sync_names(folder)
+        kept = {LOCK, *(f"{digest}.npy" for digest in writer.arrays)}
+        for file in folder.iterdir():
+            if _OWN_FILE.fullmatch(file.name) and file.name not in kept:
+                with suppress(OSError):  # what still lies there is cleared away next time
+                    file.unlink()
 
 
 def load(path, *, verify=False):
@@ -192,8 +213,8 @@ class SaveMixin:
 
 def _read_manifest(path):
     try:
-        return (Path(path) / MANIFEST).read_bytes()
-    except FileNotFoundError:
+        return read_regular(Path(path) / MANIFEST)
+    except (FileNotFoundError, NotADirectoryError):
         raise SavedFileError(
             f"path={os.fspath(path)!r} holds no {MANIFEST}: nothing was saved there"
         ) from None
@@ -212,9 +233,11 @@ def _load(folder, content, verify):
             f"{folder} has the format version {version!r} and this txt2img reads {FORMAT_VERSION}: "
             "load it with the version of txt2img that wrote it, or a newer one"
         )
+    if manifest.pop("sha256", None) != _sum_of_manifest(manifest):
+        raise SavedFileError(f"{folder / MANIFEST} is damaged: its SHA-256 sum is not the one in it")
     try:
         return _Reader(folder, manifest["arrays"], verify).decode(manifest["estimator"])
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
         if isinstance(error, SavedFileError):
             raise
         raise SavedFileError(f"{folder / MANIFEST} is damaged: {error!r}") from error
@@ -268,7 +291,7 @@ class _Writer:
     def _encode_array(self, array, name):
         if array.dtype == object:
             return {"objects": self.encode(array.tolist(), name)}
-        digest = _digest_of_array(array)
+        digest = digest_of_array(array)
         self.arrays[digest] = array
         return {"array": digest}
 
@@ -280,6 +303,7 @@ class _Reader:
         self.folder = folder
         self.arrays = arrays
         self.verify = verify
+        self.read = set()
 
     def decode(self, value):
         if isinstance(value, list):
@@ -322,6 +346,8 @@ class _Reader:
                     f"{self.folder / MANIFEST} sets the attribute {key!r}, which is not allowed"
                 )
         state = {key: self.decode(item) for key, item in value["fitted"].items()}
+        if state:
+            self._check_finite(state, estimator)
         if state and hasattr(estimator, "_restore_state"):
             estimator._restore_state(state)
         else:
@@ -339,30 +365,57 @@ class _Reader:
             )
         file = self.folder / f"{digest}.npy"
         try:
-            if file.stat().st_size > MAPPED_BYTES:
-                return self._map(file, digest)
-            content = file.read_bytes()
+            # One that is asked for again and again must not fill the memory.
+            if digest in self.read or file.stat().st_size > MAPPED_BYTES:
+                array = self._map(file, digest)
+            else:
+                array = self._read_array(file, digest)
         except FileNotFoundError:
             raise SavedFileError(f"{file} is missing") from None
+        if self.arrays[digest] != {"dtype": str(array.dtype), "shape": list(array.shape)}:
+            raise SavedFileError(f"{file} has another type or shape than {MANIFEST} says")
+        self.read.add(digest)
+        return array
+
+    def _read_array(self, file, digest):
+        content = read_regular(file)
         if hashlib.sha256(content).hexdigest() != digest:
             raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
         try:
-            # Not np.load, which opens archives too.
-            return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        except ValueError as error:
+            return as_array(content)
+        except (ValueError, OverflowError) as error:
             raise SavedFileError(f"{file} is not an array of numbers: {error}") from error
 
     def _map(self, file, digest):
         """Map a file into memory; what is changed there is not written to it."""
+        check_regular(file)
         try:
             array = np.lib.format.open_memmap(file, mode="c")
-        except (ValueError, OverflowError) as error:
+        except FileNotFoundError:
+            raise
+        except (ValueError, OverflowError, OSError) as error:
             raise SavedFileError(f"{file} is not an array of numbers, or cut off: {error}") from error
+        if not is_number(array.dtype):
+            raise SavedFileError(f"{file} is not an array of numbers: its type is {array.dtype}")
         if array.offset + array.nbytes != file.stat().st_size:
             raise SavedFileError(f"{file} is damaged: it is longer than its array")
-        if self.verify and _digest_of_file(file) != digest:
+        if self.verify and digest_of_file(file) != digest:
             raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
         return array.view(np.ndarray)
+
+    def _check_finite(self, value, estimator):
+        """Refuse NaN and infinities in what was learned; metadata of an index may hold them."""
+        if isinstance(value, dict):
+            value = [own for key, own in value.items() if key != "metadata_"]
+        if isinstance(value, list | tuple):
+            for own in value:
+                self._check_finite(own, estimator)
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "fc":
+            is_mapped = value.nbytes > MAPPED_BYTES
+            if (self.verify or not is_mapped) and not np.isfinite(value).all():
+                raise SavedFileError(
+                    f"{self.folder} holds NaN or infinity in what {type(estimator).__name__} has learned"
+                )
 
 
 def _holds_manifest(folder):
@@ -386,29 +439,7 @@ def _known_classes():
     }
 
 
-def _write_array(array, stream):
-    np.lib.format.write_array(stream, array, allow_pickle=False)
-
-
-def _digest_of_array(array):
-    digest = hashlib.sha256()
-    _write_array(array, SimpleNamespace(write=digest.update))
-    return digest.hexdigest()
-
-
-def _digest_of_file(file):
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write(file, write_to):
-    """Write a file under a temporary name, make sure it is on the disk, and give it its name."""
-    temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(temporary, "wb") as stream:
-            write_to(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _sum_of_manifest(manifest):
+    """Compute the SHA-256 sum of a manifest without its sum, however its JSON is laid out."""
+    content = json.dumps(manifest, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode("ascii")).hexdigest()

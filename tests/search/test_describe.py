@@ -135,7 +135,8 @@ def test_blocks_do_not_change_the_words(search, captioned, monkeypatch):
 
 def test_searches_without_words(captioned):
     captions, descriptors = captioned
-    search = TextImageSearch(vectorizer=CaptionVectorizer(min_df=1)).fit(descriptors[:1], captions[:1])
+    search = TextImageSearch(whitener="passthrough", vectorizer=CaptionVectorizer(min_df=1))
+    search.fit(descriptors[:1], captions[:1])
     with pytest.raises(ValueError, match="no word of the training captions describes two photographs"):
         search.describe(descriptors[:1])
     pairs = TextImageSearch(vectorizer=CaptionVectorizer(ngram_range=(2, 2)), calibration_share=None)

@@ -111,6 +111,8 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path, change):
     new_index().save(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     change(manifest["estimator"]["fitted"])
+    del manifest["sha256"]
+    manifest["sha256"] = persistence._sum_of_manifest(manifest)
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(SavedFileError, match="is damaged"):
         ImageIndex.load(tmp_path)

@@ -337,6 +337,14 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             with_folded_form.setdefault(fold_accents(word), word)
         return idf, with_folded_form
 
+    def _restore_state(self, state):
+        """Take in what was saved: columns that are none would be looked for outside of the matrices."""
+        vocabulary, idf = state["vocabulary_"], state["idf_"]
+        columns = [column for column in vocabulary.values() if type(column) is int]
+        if sorted(columns) != list(range(len(vocabulary))) or idf.shape != (len(vocabulary),):
+            raise ValueError("the terms of the vocabulary have not one column each")
+        vars(self).update(state)
+
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_spellings"}
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._progress import Progress
-from txt2img.exceptions import UnreadablePhotographError
+from txt2img.exceptions import UnreadablePhotographError, WeightsUnavailableError
 from txt2img.images.backbones import part_widths, resolve_backbone
 from txt2img.images.describing import describe_parts, described_batches
 from txt2img.images.devices import PRECISIONS, choose_device, choose_precision
@@ -20,7 +20,7 @@ from txt2img.images.output import FileOutput, MemoryOutput
 from txt2img.images.preprocessing import N_SQUARES
 from txt2img.images.reading import FailedPhotograph, describe_source, name_source, quiet_pillow
 from txt2img.images.recalling import recalled_batches
-from txt2img.images.settings import describe_settings
+from txt2img.images.settings import describe_settings, sum_of_known_weights
 from txt2img.images.store import DescriptorStore
 
 
@@ -100,6 +100,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Width of the descriptors.
     part_widths_ : list of int
         Width of each part of the descriptors: all ways of pooling the first layer, then the second, ...
+    weights_sum_ : str or None
+        SHA-256 sum of the weights, of a backbone by name once it has described a photograph; others are
+        refused from then on, also by a featurizer that was saved and loaded.
     failures_ : list of FailedPhotograph
         ``row``, ``path`` and ``reason`` of each photograph that the last call of `transform` could not
         read; ``pandas.DataFrame(failures_)`` makes a table of it.
@@ -231,6 +234,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             blank = backbone.prepare(Image.new("RGB", (256, 256)))
             self.part_widths_ = [part.shape[1] for part in describe_parts(backbone, [blank], self.device)]
         self.n_features_out_ = sum(self.part_widths_)
+        self.weights_sum_ = None
         return self
 
     def transform(self, photos, out=None):
@@ -258,11 +262,13 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         SavedFileError
             If the store in `cache` is damaged or of a newer format.
         WeightsUnavailableError
-            If the weights of the backbone are neither here nor can be downloaded.
+            If the weights of the backbone are neither here nor can be downloaded, or are others than those
+            that it has described photographs with since `fit`.
         """
         self._validate_params()
         photos = _check_photographs(photos)
         backbone = resolve_backbone(self.backbone, self.weights, **self._backbone_options())
+        self._check_weights(backbone)
         progress = Progress(len(photos), "photographs", verbose=self.verbose, callback=self.callback)
         failures = []
         gathered = MemoryOutput(len(photos)) if out is None else FileOutput(len(photos), out)
@@ -335,6 +341,19 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with DescriptorStore(self.cache) as store:
             settings = store.open_settings(settings)
             yield from recalled_batches(store, settings, photos, describe, max_pixels=self.max_pixels)
+
+    def _check_weights(self, backbone):
+        """Remember the weights of a backbone by name, and refuse others: descriptors would not compare."""
+        if not isinstance(self.backbone, str) or not hasattr(self, "weights_sum_"):
+            return
+        found = sum_of_known_weights(backbone.network)
+        if self.weights_sum_ not in (None, found):
+            raise WeightsUnavailableError(
+                f"backbone={self.backbone!r} has other weights here (SHA-256 sum {found[:12]}…) than those "
+                f"that described photographs before ({self.weights_sum_[:12]}…), and their descriptors "
+                "do not compare: install the version of the weights of then, or fit anew"
+            )
+        self.weights_sum_ = found
 
     def _failed(self, photos, failures):
         if failures and self.on_error == "raise":

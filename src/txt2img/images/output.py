@@ -1,9 +1,13 @@
 """Where descriptors go while they are computed: into the memory, or into a file."""
 
+import errno
 import os
 import secrets
+from contextlib import suppress
 
 import numpy as np
+
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class MemoryOutput:
@@ -60,10 +64,15 @@ class FileOutput:
         self.file = open(self.temporary, "xb")
         return self
 
-    def __exit__(self, *exception):
-        self.file.close()
-        if os.path.exists(self.temporary):
-            os.unlink(self.temporary)
+    def __exit__(self, kind, error, traceback):
+        try:
+            with suppress(OSError):  # what cannot be written has been told, or is not missed
+                self.file.close()
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(self.temporary)
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = self.path
 
     def write(self, rows, descriptors):
         """Put descriptors into rows; the first ones tell how wide all are."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict
+from functools import lru_cache
 
 from txt2img.images.backbones import CallableBackbone
 
@@ -52,13 +53,24 @@ def describe_settings(backbone, precision, normalized):
 
 def sum_of_weights(network):
     """Return the SHA-256 sum of the structure, weights and buffers of a torch module, or of an ONNX file."""
-    import torch
-
     if isinstance(network, str):
         with open(network, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    return _sum_of_tensors(network, hashlib.sha256(repr(network).encode()))
 
-    content = hashlib.sha256(repr(network).encode())
+
+@lru_cache(maxsize=16)
+def sum_of_known_weights(network):
+    """Return the SHA-256 sum of the weights of a network that stays as it is, computed once a process.
+
+    The structure is not part of it, as other versions of torch describe it in other words.
+    """
+    return sum_of_weights(network) if isinstance(network, str) else _sum_of_tensors(network, hashlib.sha256())
+
+
+def _sum_of_tensors(network, content):
+    import torch
+
     for name, tensor in network.state_dict().items():
         content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         content.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Mapping
-from functools import cached_property
 
 import numpy as np
 
@@ -39,7 +38,16 @@ class Catalogue:
         self._ids = GrowingArray(_as_id_array(ids))
         self._columns = {name: GrowingArray(values) for name, values in columns.items()}
         self._present = GrowingArray(np.ones(len(ids), bool))
+        self._lookup = None
         self.n_removed = 0
+
+    def fork(self):
+        """Give a catalogue that holds the same and may be changed, while this one stays as it is."""
+        twin = object.__new__(Catalogue)
+        twin.__dict__.update(self.__dict__)
+        twin._ids, twin._present = _forked(self._ids), self._present.fork()
+        twin._columns = {name: _forked(column) for name, column in self._columns.items()}
+        return twin
 
     def __len__(self):
         """Return the number of photographs that are there."""
@@ -82,11 +90,13 @@ class Catalogue:
 
     def slots_of(self, ids):
         """Find the slots of photographs by their ids, given as a list."""
-        slot_of = self._slot_of
-        unknown = [id for id in ids if id not in slot_of]
-        if unknown:
-            raise KeyError(f"ids holds {len(unknown)} ids that are not in the index, such as {unknown[0]!r}")
-        return np.array([slot_of[id] for id in ids], np.intp)
+        slots = self._find(ids)
+        unknown = np.flatnonzero(slots < 0)
+        if len(unknown):
+            raise KeyError(
+                f"ids holds {len(unknown)} ids that are not in the index, such as {ids[unknown[0]]!r}"
+            )
+        return slots
 
     def rows_of(self, slots):
         """Turn slots into rows."""
@@ -101,10 +111,10 @@ class Catalogue:
 
     def check_new(self, ids, columns):
         """Say why photographs cannot be added."""
-        known = [id for id in ids if id in self._slot_of]
-        if known:
+        known = np.flatnonzero(self._find(ids) >= 0)
+        if len(known):
             raise ValueError(
-                f"ids holds {len(known)} ids that are in the index already, such as {known[0]!r}: "
+                f"ids holds {len(known)} ids that are in the index already, such as {ids[known[0]]!r}: "
                 "remove them first, or change their descriptors by update"
             )
         missing = [name for name in self._columns if name not in columns]
@@ -131,32 +141,31 @@ class Catalogue:
 
     def add(self, ids, columns):
         """Give photographs that passed `check_new` the next slots."""
-        slot_of, first = self._slot_of, len(self._present)
+        slot_of, first = self._slot_of(), len(self._present)
         self._unpack_ids().append(_as_id_array(ids))
         for name in self._columns:
             if ids:
                 self._column(name).append(columns[name])
         self._present.append(np.ones(len(ids), bool))
+        self._lookup.n_slots = len(self._present)
         slot_of.update(zip(ids, range(first, first + len(ids))))
 
     def change(self, slots, columns):
         """Change metadata that passed `check_changed`."""
         for name, values in columns.items():
-            self._column(name).put(slots, values)
+            self._columns[name] = GrowingArray(self._column(name).values.copy())
+            self._columns[name].put(slots, values)
 
     def remove(self, slots):
         """Empty slots, each named once."""
-        slot_of = self._slot_of
-        for id in self.ids_at(slots).tolist():
-            del slot_of[id]
-        self._present.put(slots, np.zeros(len(slots), bool))
+        present = self._present.values.copy()
+        present[slots] = False
+        self._present = GrowingArray(present)
         self.n_removed += len(slots)
 
     def compact(self):
         """Close the gaps that removed photographs left; slots become rows."""
-        ids, columns = self.ids.tolist(), self.columns
-        self.__init__(ids, columns)
-        self.__dict__.pop("_slot_of", None)
+        self.__init__(self.ids.tolist(), self.columns)
 
     def selected(self, where):
         """Say which slots hold photographs that meet a condition, as `ImageIndex.search` describes it."""
@@ -202,6 +211,7 @@ class Catalogue:
         if present is not None and (present.dtype != bool or present.shape != (n_slots,)):
             raise ValueError("it is not told of every slot whether it holds a photograph")
         catalogue._present = GrowingArray(np.ones(n_slots, bool) if present is None else present)
+        catalogue._lookup = None
         catalogue.n_removed = 0 if present is None else n_slots - np.count_nonzero(present)
         return catalogue
 
@@ -231,13 +241,32 @@ class Catalogue:
         self._ids = _growing(self._ids)
         return self._ids
 
-    @cached_property
+    def _find(self, ids):
+        """Find the slots of photographs; -1 for those that are not there."""
+        slot_of = self._slot_of()
+        slots = np.array([slot_of.get(id, -1) for id in ids], np.intp)
+        if self.n_removed:
+            slots[(slots >= 0) & ~self._present.values[slots]] = -1
+        return slots
+
     def _slot_of(self):
-        slots = self.slots
-        return dict(zip(self.ids_at(slots).tolist(), slots.tolist()))
+        """Give slots by id, those of removed photographs among them; forks share it while it fits."""
+        if self._lookup is None or self._lookup.n_slots != len(self._present):
+            slots = self.slots
+            self._lookup = _Lookup(dict(zip(self.ids_at(slots).tolist(), slots.tolist())), len(self._present))
+        return self._lookup.slot_of
 
     def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_slot_of"}
+        return self.__dict__ | {"_lookup": None}
+
+
+class _Lookup:
+    """Slots by id, and how many slots it knows of."""
+
+    __slots__ = ("n_slots", "slot_of")
+
+    def __init__(self, slot_of, n_slots):
+        self.slot_of, self.n_slots = slot_of, n_slots
 
 
 def as_id_list(ids):
@@ -301,6 +330,10 @@ def _as_id_array(ids):
     array = np.empty(len(ids), dtype=object)
     array[:] = ids
     return array
+
+
+def _forked(column):
+    return column if isinstance(column, PackedStrings) else column.fork()
 
 
 def _growing(column):

@@ -15,34 +15,39 @@ class GrowingArray:
     __slots__ = ("_room", "_size")
 
     def __init__(self, values):
-        self._room, self._size = values, len(values)
+        self._room, self._size = _Room(values), len(values)
 
     @property
     def values(self):
         """What it holds, as a view."""
-        return self._room[: self._size]
+        return self._room.array[: self._size]
+
+    def fork(self):
+        """Give another that holds the same; what is put at the end of one, the other does not hold."""
+        twin = object.__new__(GrowingArray)
+        twin._room, twin._size = self._room, self._size
+        return twin
 
     def append(self, values):
         """Put values at the end; its type widens if theirs does not fit."""
-        size = self._size + len(values)
-        dtype = np.result_type(self._room.dtype, values.dtype)
-        if size > len(self._room) or dtype != self._room.dtype:
-            room = np.empty((max(size, 2 * self._size), *self._room.shape[1:]), dtype)
-            room[: self._size] = self.values
-            self._room = room
-        self._room[self._size : size] = values
+        first, size = self._size, self._size + len(values)
+        array = self._room.array
+        dtype = np.result_type(array.dtype, values.dtype)
+        # The room at the end is for the first of several forks that asks for it.
+        if self._room.n_used != first or size > len(array) or dtype != array.dtype:
+            array = np.empty((max(size, 2 * first), *array.shape[1:]), dtype)
+            array[:first] = self.values
+            self._room = _Room(array)
+        self._room.n_used = size
+        array[first:size] = values
         self._size = size
 
     def put(self, positions, values):
-        """Put values in place of others; its type widens if theirs does not fit."""
-        dtype = np.result_type(self._room.dtype, values.dtype)
-        if dtype != self._room.dtype:
-            self._room = self.values.astype(dtype)
-        self._room[positions] = values
-
-    def truncate(self, size):
-        """Take back what was put at the end last."""
-        self._size = size
+        """Put values in place of others, in all forks; its type widens if theirs does not fit."""
+        dtype = np.result_type(self._room.array.dtype, values.dtype)
+        if dtype != self._room.array.dtype:
+            self._room = _Room(self.values.astype(dtype))
+        self._room.array[positions] = values
 
     def __len__(self):
         return self._size
@@ -52,3 +57,12 @@ class GrowingArray:
 
     def __setstate__(self, values):
         self.__init__(values)
+
+
+class _Room:
+    """Memory that forks share, and how much of it any of them uses."""
+
+    __slots__ = ("array", "n_used")
+
+    def __init__(self, array):
+        self.array, self.n_used = array, len(array)

@@ -1,5 +1,6 @@
 """ImageIndex: the photographs whose descriptors are nearest."""
 
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +16,7 @@ from txt2img.search.duplicates import find_groups
 from txt2img.search.hubness import csls_bias, softmax_bias
 from txt2img.search.inputs import check_k
 from txt2img.search.neighbors import NeighborsMixin
-from txt2img.search.rows import check_queries, check_rows
+from txt2img.search.rows import check_queries, check_rows, check_shares
 
 # Once more slots than these are empty, and as many as full ones, they are closed up.
 MOST_REMOVED = 1000
@@ -201,8 +202,9 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         self._catalogue.check_new(ids, columns)
         if ids:
             descriptors = self._prepare(X)
-            self._backend.add(descriptors, self._bias_of(descriptors))
-            self._catalogue.add(ids, columns)
+            with self._changed() as (backend, catalogue):
+                backend.add(descriptors, self._bias_of(descriptors))
+                catalogue.add(ids, columns)
         return self
 
     def update(self, ids, X=None, *, metadata=None):
@@ -235,11 +237,12 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         if len(np.unique(slots)) < len(slots):
             raise ValueError("ids holds an id more than once: name every photograph once")
         self._catalogue.check_changed(columns)
+        catalogue = self._catalogue.fork()
+        catalogue.change(slots, columns)
         if X is not None:
-            X = check_rows(self, X, ids, unreadable="refuse")[0]
-            descriptors = self._prepare(X)
+            descriptors = self._prepare(check_rows(self, X, ids, unreadable="refuse")[0])
             self._backend.update(slots, descriptors, self._bias_of(descriptors))
-        self._catalogue.change(slots, columns)
+        self._catalogue = catalogue
         return self
 
     def remove(self, ids):
@@ -265,10 +268,12 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         """
         check_is_fitted(self)
         slots = np.unique(self._catalogue.slots_of(as_id_list(ids)))
-        self._backend.remove(slots)
-        self._catalogue.remove(slots)
-        if not self._backend.forgets and self._catalogue.n_removed > max(MOST_REMOVED, len(self)):
-            self.compact()
+        with self._changed() as (backend, catalogue):
+            backend.remove(slots)
+            catalogue.remove(slots)
+            if not backend.forgets and catalogue.n_removed > max(MOST_REMOVED, len(catalogue)):
+                backend.compact(catalogue.slots)
+                catalogue.compact()
         return self
 
     def compact(self):
@@ -281,8 +286,9 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         """
         self._check_fitted()
         if self._catalogue.n_removed:
-            self._backend.compact(self._catalogue.slots)
-            self._catalogue.compact()
+            with self._changed() as (backend, catalogue):
+                backend.compact(catalogue.slots)
+                catalogue.compact()
         return self
 
     def search(self, X, k=5, *, correction=1.0, where=None, group_duplicates=None, temperature=None):
@@ -418,6 +424,13 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         if not hasattr(self, "_catalogue"):
             check_is_fitted(self)
 
+    @contextmanager
+    def _changed(self):
+        """Give forks to be changed, and put both in place in one step if nothing went wrong."""
+        backend, catalogue = self._backend.fork(), self._catalogue.fork()
+        yield backend, catalogue
+        vars(self).update(_backend=backend, _catalogue=catalogue)
+
     def _new_backend(self):
         return new_backend(
             self.backend,
@@ -454,7 +467,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
                     f"k={k} is larger than the gallery of {n_allowed} photographs: ask for at most "
                     f"{n_allowed}, or add photographs"
                 )
-        share = self._shares(correction, len(queries))
+        share = check_shares(self, correction, len(queries))
 
         def find(k):
             found = self._backend.search(queries, k, share=share, allowed=allowed, temperature=temperature)
@@ -467,17 +480,6 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
 
     def _public(self, scores):
         return -np.sqrt(np.maximum(-scores, 0)) if self.metric == "euclidean" else scores
-
-    def _shares(self, correction, n_queries):
-        if self.hubness is None or (isinstance(correction, float) and correction == 1):
-            return None
-        share = np.asarray(correction, dtype=np.float32)
-        if share.shape not in ((), (n_queries,)):
-            raise ValueError(
-                f"correction has shape {share.shape}: pass one number, or one for each of the "
-                f"{n_queries} queries"
-            )
-        return np.broadcast_to(share, n_queries)
 
     def _saved_state(self):
         """Give what `txt2img.persistence` is to save."""

@@ -45,7 +45,8 @@ def learn(parts, photos, captions, bank_size, calibration_share):
     Raises
     ------
     ValueError
-        If no photograph that can be read has a sentence, descriptors hold NaN, or a parameter is not valid.
+        If no photograph that can be read has a sentence, descriptors hold NaN or are all the same, or a
+        parameter is not valid.
     """
     check_parts(parts)
     check_bank_size(bank_size)
@@ -59,6 +60,11 @@ def learn(parts, photos, captions, bank_size, calibration_share):
         captions = [own for own, kept in zip(captions, seen) if kept]
     whitener = None if parts["whitener"] == "passthrough" else clone(parts["whitener"]).fit(descriptors)
     targets = map_descriptors(descriptors, whitener)
+    if not targets.any():
+        raise ValueError(
+            f"photos holds {len(descriptors)} photographs that all have the same descriptor, so that nothing "
+            'tells them apart: pass photographs that differ, or take whitener="passthrough"'
+        )
     sentences, photograph = flatten_captions(captions)
     if not sentences:
         raise ValueError("captions holds no sentence of a readable photograph: pass at least one")

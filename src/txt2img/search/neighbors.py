@@ -4,6 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from txt2img.search.rows import check_shares
+
 
 class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
     """What an index does as an estimator of scikit-learn, on top of its search.
@@ -111,7 +113,7 @@ class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wra
         """Search for scores and rows; the scores of a query do not depend on what else is asked."""
         _, slots, _ = self._finder(X, k, correction)[0](k)
         queries = self._prepare(np.asarray(X, np.float32))
-        scores = self._backend.scores_at(queries, slots, self._shares(correction, len(queries)))
+        scores = self._backend.scores_at(queries, slots, check_shares(self, correction, len(queries)))
         return self._public(scores), self._catalogue.rows_of(slots)
 
     def __sklearn_tags__(self):

@@ -41,7 +41,8 @@ def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreada
     """
     # The cosine makes an array of its own anyway; without a copy the index would follow the caller's.
     copy = index.metric != "cosine"
-    X = validate_data(index, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+        X = validate_data(index, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
     ids = list(range(first_id, first_id + len(X))) if ids is None else as_id_list(ids)
     if len(ids) != len(X):
         raise ValueError(f"ids has {len(ids)} entries but there are {len(X)} descriptors: pass one id a row")
@@ -78,7 +79,8 @@ def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreada
 
 def check_queries(X, n_features, name="X"):
     """Check queries lightly, as one query must not cost more to check than to answer."""
-    X = np.asarray(X, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        X = np.asarray(X, dtype=np.float32)
     if X.ndim != 2:
         raise ValueError(
             f"{name} has {X.ndim} dimensions, shape {X.shape}. Reshape your data to "
@@ -92,3 +94,15 @@ def check_queries(X, n_features, name="X"):
     if not np.isfinite(X).all():
         raise ValueError(f"{name} holds NaN or infinity: check the text that it was predicted from")
     return X
+
+
+def check_shares(index, correction, n_queries):
+    """Return the part of the hubness correction that each query gets, or None for all of it."""
+    if index.hubness is None or (isinstance(correction, float) and correction == 1):
+        return None
+    share = np.asarray(correction, dtype=np.float32)
+    if share.shape not in ((), (n_queries,)):
+        raise ValueError(
+            f"correction has shape {share.shape}: pass one number, or one for each of the {n_queries} queries"
+        )
+    return np.broadcast_to(share, n_queries)

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from txt2img.images import class_descriptors
 from txt2img.persistence import SaveMixin
 from txt2img.search.answers import Answers, as_hits
+from txt2img.search.belonging import check_belonging
 from txt2img.search.inputs import (
     are_descriptors,
     as_photographs,
@@ -199,7 +200,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         ------
         ValueError
             If there are no captions, their number is not that of the photographs, descriptors that were
-            passed hold NaN, or `calibration_share` is not between 0 and 1.
+            passed hold NaN, all photographs look the same, or `calibration_share` is not between 0 and 1.
         """
         photos = as_photographs(photos)
         captions = check_captions(captions, len(photos))
@@ -209,8 +210,8 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         if self.featurizer is None and are_descriptors(photos):
             parts["featurizer"] = None
         learned = learn(parts, photos, captions, self.bank_size, self.calibration_share)
-        vars(self).update(learned, index_=None)
         self.__dict__.pop("_word_directions", None)
+        vars(self).update(learned, index_=None)
         return self
 
     def add(self, photos, *, ids=None, metadata=None):
@@ -456,6 +457,10 @@ class TextImageSearch(SaveMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "regressor_")
+
+    def _restore_state(self, state):
+        vars(self).update(state)
+        check_belonging(self)
 
     def _index_part(self):
         return default_parts()["index"] if self.index is None else self.index

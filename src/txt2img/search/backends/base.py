@@ -49,13 +49,23 @@ class Backend(ABC):
     def n_slots(self):
         """Number of slots, empty ones among them."""
 
+    def fork(self):
+        """Give a backend that holds the same and may be added to, removed from and compacted.
+
+        Until it takes the place of this one, this one finds what it found before, where descriptors are kept
+        in this process.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     @abstractmethod
     def add(self, descriptors, bias):
         """Put descriptors (n, n_features), with their biases (n,) or None, into the next n slots."""
 
     @abstractmethod
     def update(self, slots, descriptors, bias):
-        """Put descriptors in place of others."""
+        """Put descriptors in place of others, in all forks."""
 
     @abstractmethod
     def remove(self, slots):

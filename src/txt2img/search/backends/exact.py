@@ -38,6 +38,14 @@ class ExactBackend(Backend):
         """See `Backend`."""
         return len(self._first) + len(self._later)
 
+    def fork(self):
+        """See `Backend`."""
+        twin = super().fork()
+        twin._later = self._later.fork()
+        columns = (self._scale, self._offset)
+        twin._scale, twin._offset = (None if each is None else each.fork() for each in columns)
+        return twin
+
     def add(self, descriptors, bias):
         """See `Backend`."""
         rows, scale, offset = self._stored(descriptors, bias)
@@ -51,13 +59,15 @@ class ExactBackend(Backend):
 
     def update(self, slots, descriptors, bias):
         """See `Backend`."""
-        rows, scale, offset = self._stored(descriptors, bias)
-        first = slots < len(self._first)
-        self._first[slots[first]] = rows[first]
-        self._later.put(slots[~first] - len(self._first), rows[~first])
-        for column, values in ((self._scale, scale), (self._offset, offset)):
-            if column is not None:
-                column.put(slots, values)
+        before = (
+            self._rows_at(slots),
+            *(None if each is None else each.values[slots] for each in (self._scale, self._offset)),
+        )
+        try:
+            self._put(slots, *self._stored(descriptors, bias))
+        except BaseException:
+            self._put(slots, *before)
+            raise
 
     def remove(self, slots):
         """See `Backend`."""
@@ -66,18 +76,6 @@ class ExactBackend(Backend):
         """See `Backend`."""
         columns = (self._scale, self._offset)
         self._fill(self._rows_at(slots), *(None if each is None else each.values[slots] for each in columns))
-
-    def truncate(self, n_slots):
-        """Take back what was added last."""
-        if n_slots < len(self._first):  # nothing was there before
-            self._first = self._first[:n_slots]
-        for column, size in (
-            (self._later, max(0, n_slots - len(self._first))),
-            (self._scale, n_slots),
-            (self._offset, n_slots),
-        ):
-            if column is not None:
-                column.truncate(size)
 
     def search(self, queries, k, *, share=None, allowed=None, temperature=None):
         """See `Backend`."""
@@ -156,6 +154,14 @@ class ExactBackend(Backend):
             return rows, scale, bias
         kept = rows.astype(np.float32) if scale is None else rows * scale[:, None]
         return rows, scale, -np.einsum("ij,ij->i", kept, kept)
+
+    def _put(self, slots, rows, scale, offset):
+        first = slots < len(self._first)
+        self._first[slots[first]] = rows[first]
+        self._later.put(slots[~first] - len(self._first), rows[~first])
+        for column, values in ((self._scale, scale), (self._offset, offset)):
+            if column is not None:
+                column.put(slots, values)
 
     def _fill(self, rows, scale, offset):
         self._first, self._later = rows, GrowingArray(rows[:0])

@@ -100,16 +100,17 @@ class FaissBackend(Backend):
         """See `Backend`."""
         return self._rows.n_slots
 
+    def fork(self):
+        """See `Backend`. The index of faiss is shared: one that has grown in another fork is made anew."""
+        twin = super().fork()
+        twin._rows, twin._slot_of_entry = self._rows.fork(), self._slot_of_entry.fork()
+        return twin
+
     def add(self, descriptors, bias):
         """See `Backend`."""
         n_before = self.n_slots
         self._rows.add(descriptors, bias)
-        try:
-            self._put_in_index(np.arange(n_before, self.n_slots))
-        except BaseException:
-            self._rows.truncate(n_before)
-            self._drop_index()
-            raise
+        self._put_in_index(np.arange(n_before, self.n_slots))
 
     def update(self, slots, descriptors, bias):
         """See `Backend`."""
@@ -202,7 +203,8 @@ class FaissBackend(Backend):
     def _put_in_index(self, slots):
         """Put descriptors into the index, or all into a new one if there is none or another kind is due."""
         kind = self._kind_for(self.n_slots)
-        outdated = len(self._slot_of_entry) > 2 * self.n_slots
+        n_entries = len(self._slot_of_entry)
+        outdated = n_entries > 2 * self.n_slots or (self._index and self._index.ntotal != n_entries)
         outgrown = kind == "ivfpq" and self.n_slots > MOST_GROWTH * self._n_learned
         if self._index is None or kind != self._kind or outdated or outgrown:
             slots = np.arange(self.n_slots)

@@ -80,7 +80,11 @@ class MilvusBackend(Backend):
         if not self._n_slots:
             self._make_collection()
         slots = np.arange(self._n_slots, self._n_slots + len(descriptors))
-        self._put(slots, descriptors, bias)
+        try:
+            self._put(slots, descriptors, bias)
+        except BaseException:
+            self.remove(slots)
+            raise
         self._n_slots += len(descriptors)
 
     def update(self, slots, descriptors, bias):

@@ -1,0 +1,121 @@
+"""Files that appear whole or not at all, have one writer at a time, and are read with distrust."""
+
+import hashlib
+import io
+import math
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from txt2img.exceptions import SavedFileError
+
+LOCK = "manifest.json.lock"
+
+
+@contextmanager
+def only_writer(folder):
+    """Hold the lock of a folder, which the system takes back from a process that dies.
+
+    Parameters
+    ----------
+    folder : Path
+        It exists.
+
+    Raises
+    ------
+    SavedFileError
+        If another holds the lock.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SavedFileError(
+            f"path={os.fspath(folder)!r} is being saved to by another process or thread: save again when it "
+            "is done, or to another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_whole(file, write_to):
+    """Write a file under a temporary name, make sure it is on the disk, and give it its name."""
+    temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, "wb") as stream:
+            write_to(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+    except OSError as error:
+        if error.errno and error.filename is None:  # as when the disk is full
+            error.filename = os.fspath(file)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_names(folder):
+    """Make sure that the names of the files in a folder are on the disk, where the system can tell."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def read_regular(file):
+    """Read all of a file that is one."""
+    check_regular(file)
+    return file.read_bytes()
+
+
+def check_regular(file):
+    """Refuse what could be read for ever, such as a pipe."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise SavedFileError(f"{file} is not a regular file")
+
+
+def as_array(content):
+    """Make an array of the content of a ``.npy`` file, once its size is known to be what its head says."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("its head is of another version than 1.0")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if not is_number(dtype):
+        raise ValueError(f"its type is {dtype}")
+    if len(content) - stream.tell() != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"its size is not that of {dtype} in the shape {shape}")
+    numbers = np.frombuffer(bytearray(content), dtype, offset=stream.tell())
+    return numbers.reshape(shape, order="F" if is_fortran else "C")
+
+
+def is_number(dtype):
+    """Say whether these are booleans, numbers or times."""
+    return dtype.kind in "biufcmM"
+
+
+def write_array(array, stream):
+    """Write an array as a ``.npy`` file, without numpy's own way of writing, whose errors do not tell why."""
+    np.lib.format.write_array(SimpleNamespace(write=stream.write), array, allow_pickle=False)
+
+
+def digest_of_array(array):
+    """Compute the SHA-256 sum of the file that an array would be written to."""
+    digest = hashlib.sha256()
+    write_array(array, SimpleNamespace(write=digest.update))
+    return digest.hexdigest()
+
+
+def digest_of_file(file):
+    """Compute the SHA-256 sum of a file."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
