@@ -146,7 +146,7 @@ def test_training_keeps_what_was_taken_in(trained, scenes, tmp_path, capsys):
 def test_one_process_at_a_time_changes_an_album(trained, scenes, capsys):
     with Album(trained)._locked():
         assert main(["index", str(scenes), "--home", str(trained), *LITE]) == 1
-        assert "being changed by another process" in capsys.readouterr().err
+        assert "is being changed by another process or thread: try again" in capsys.readouterr().err
         assert main(["search", "a ball", "--home", str(trained)]) == 0
 
 

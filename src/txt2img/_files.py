@@ -36,8 +36,8 @@ def only_writer(folder):
         lock.acquire()
     except Timeout:
         raise SavedFileError(
-            f"path={os.fspath(folder)!r} is being saved to by another process or thread: save again when it "
-            "is done, or to another folder"
+            f"path={os.fspath(folder)!r} is being changed by another process or thread: try again when it is "
+            "done, or take another folder"
         ) from None
     try:
         yield

@@ -5,8 +5,8 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from txt2img._optional import import_optional
-from txt2img.exceptions import SavedFileError, UnreadablePhotographError
+from txt2img._files import only_writer
+from txt2img.exceptions import UnreadablePhotographError
 from txt2img.images import ImageFeaturizer, list_photographs
 from txt2img.persistence import MANIFEST
 from txt2img.search import TextImageSearch
@@ -90,7 +90,7 @@ class Album:
                 search.remove(gone)
             failed = self._add(search, new, there)
             if gone or new:
-                self._save(search)
+                search.save(self._folder)
         unreadable = {path for path, _ in failed}
         return {
             "added": [path for path in new if path not in unreadable],
@@ -131,7 +131,7 @@ class Album:
             if before is not None:
                 there = {path: changed for path, changed in _known(before).items() if os.path.exists(path)}
                 self._add(search, list(there), there)
-            self._save(search)
+            search.save(self._folder)
         return search
 
     def evaluate(self, captioned):
@@ -182,21 +182,10 @@ class Album:
             each.set_params(cache=os.fspath(self.home / "descriptors"), on_error="warn", verbose=self.verbose)
         return featurizers
 
-    def _save(self, search):
-        self.home.mkdir(parents=True, exist_ok=True)
-        search.save(self._folder)
-
     @contextmanager
     def _locked(self):
-        filelock = import_optional("filelock", extra="cli", purpose="An album")
         self.home.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = filelock.FileLock(self.home / "lock").acquire(timeout=0)
-        except filelock.Timeout:
-            raise SavedFileError(
-                f"{os.fspath(self.home)!r} is being changed by another process: wait until it has ended"
-            ) from None
-        with lock:
+        with only_writer(self.home):
             yield
 
 
@@ -208,9 +197,10 @@ def _known(search):
 
 
 def _photographs(folder):
-    if os.path.isdir(folder) and not any(files for *_, files in os.walk(folder)):
-        return []  # an empty folder is one whose photographs are gone
-    return list_photographs(folder)
+    try:
+        return list_photographs(folder)
+    except ValueError:  # it holds none, or none any more
+        return []
 
 
 def _time_of_change(path):

@@ -233,7 +233,9 @@ class TestOneWriter:
 
     def test_second_writer_is_refused_and_the_first_goes_on(self, saved, rows, monkeypatch):
         def second():
-            with pytest.raises(SavedFileError, match="is being saved to by another process or thread: save"):
+            with pytest.raises(
+                SavedFileError, match="is being changed by another process or thread: try again"
+            ):
                 ImageIndex().fit(rows[:7]).save(saved)
 
         self.during_save(saved, monkeypatch, ImageIndex().fit(rows[:6]), second)
