@@ -9,6 +9,7 @@ import warnings
 import webbrowser
 from pathlib import Path
 
+from txt2img._files import write_whole
 from txt2img._optional import import_optional
 from txt2img.exceptions import MissingExtraError
 
@@ -209,9 +210,7 @@ def _draw(text, hits, path):
         f'<!doctype html>\n<html><head><meta charset="utf-8"><title>{title}</title></head>\n'
         f"<body><h1>{title}</h1>{Hits(hits)._repr_html_()}</body></html>\n"
     )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, lambda stream: stream.write(page.encode("utf-8", "replace")))
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -529,9 +529,8 @@ def test_sheet_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
         assert image.format == "PNG"
     before = path.read_bytes()
 
-    def torn(self, file, **options):
-        with open(file, "wb") as half:
-            half.write(b"half a picture")
+    def torn(self, stream, **options):
+        stream.write(b"half a picture")
         raise OSError("no space left")
 
     monkeypatch.setattr(Figure, "savefig", torn)

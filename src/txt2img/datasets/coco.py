@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sklearn.utils import check_scalar
 
+from txt2img._files import write_whole
 from txt2img._progress import Progress
 from txt2img.datasets.download import download
 from txt2img.datasets.loaders import load_coco_captions, read_coco_captions
@@ -92,11 +93,8 @@ def _fetch_captions(captions, split, verbose):
             progress.show(n_bytes // 10**6)
 
     download(f"{SERVER}/annotations/{archive.name}", archive, md5=MD5_OF_YEAR[year], show=show)
-    part = captions.with_name(captions.name + ".part")
-    member = f"annotations/{captions.name}"
-    with zipfile.ZipFile(archive) as opened, opened.open(member) as source, open(part, "wb") as target:
-        shutil.copyfileobj(source, target)
-    part.replace(captions)
+    with zipfile.ZipFile(archive) as opened, opened.open(f"annotations/{captions.name}") as source:
+        write_whole(captions, lambda stream: shutil.copyfileobj(source, stream))
 
 
 def _fetch_photographs(names, folder, split, verbose):

@@ -1,9 +1,9 @@
 """Contact sheet: the hits of several queries at a glance."""
 
-import os
 import unicodedata
 from pathlib import Path
 
+from txt2img._files import write_whole
 from txt2img._optional import import_optional
 from txt2img.evaluation.displays._axes import INK
 from txt2img.evaluation.displays._thumbnails import PAPER, thumbnail
@@ -87,7 +87,8 @@ def contact_sheet(rows, path=None, *, title=None, crop=True, thumbnail_width=2.0
         sheet.end_row(bool(hits))
     figure = sheet.finish()
     if path is not None:
-        _save(figure, Path(path))
+        path = Path(path)
+        write_whole(path, lambda stream: figure.savefig(stream, format=path.suffix[1:] or "png"))
     return figure
 
 
@@ -205,13 +206,3 @@ def _shortened(text, fits):
         middle = (short + long) // 2
         short, long = (middle, long) if fits(text[:middle].rstrip() + "…") else (short, middle)
     return text[:short].rstrip() + "…"
-
-
-def _save(figure, path):
-    """Write beside the target and rename, so that no half-written file is ever seen."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        figure.savefig(partial, format=path.suffix[1:] or "png")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
