@@ -212,6 +212,13 @@ recall_at_10 = recall_scorer(10)
 
 
 def _counts(y_true, y_pred, metric):
+    y_pred, gallery, photograph = predictions_and_gallery(y_true, y_pred)
+    queries, gallery, bias = _score_factors(y_pred, gallery, metric)
+    return *better_and_tied_blockwise(queries, gallery, photograph, bias=bias), len(gallery)
+
+
+def predictions_and_gallery(y_true, y_pred):
+    """Check both; return `y_pred`, the distinct rows of `y_true`, and which of them is right for each."""
     y_true, y_pred = finite_matrix(y_true, "y_true"), finite_matrix(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(
@@ -219,8 +226,7 @@ def _counts(y_true, y_pred, metric):
         )
     photograph = photograph_of_caption(len(y_true), y=y_true)
     first_caption = np.unique(photograph, return_index=True)[1]
-    queries, gallery, bias = _score_factors(y_pred, y_true[first_caption], metric)
-    return *better_and_tied_blockwise(queries, gallery, photograph, bias=bias), len(gallery)
+    return y_pred, y_true[first_caption], photograph
 
 
 def _score_factors(queries, gallery, metric):

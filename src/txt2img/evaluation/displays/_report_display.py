@@ -1,11 +1,9 @@
 """From predictions, or from an estimator, to the report that a display is drawn of."""
 
-import numpy as np
 from sklearn.preprocessing import normalize
 
-from txt2img._grouping import photograph_of_caption
-from txt2img.evaluation._blocks import finite_matrix
 from txt2img.evaluation.evaluator import RetrievalEvaluator
+from txt2img.evaluation.scorers import predictions_and_gallery
 
 
 class ReportDisplay:
@@ -62,14 +60,8 @@ class ReportDisplay:
 
 def report_of_predictions(y_true, y_pred):
     """Evaluate a search by the cosine among the distinct rows of `y_true`."""
-    y_true, y_pred = finite_matrix(y_true, "y_true"), finite_matrix(y_pred, "y_pred")
-    if y_true.shape != y_pred.shape:
-        raise ValueError(
-            f"y_true has shape {y_true.shape} but y_pred has shape {y_pred.shape}; they must agree"
-        )
-    photograph = photograph_of_caption(len(y_true), y=y_true)
-    first_caption = np.unique(photograph, return_index=True)[1]
-    return RetrievalEvaluator(ks=(1,)).evaluate(y_pred, _Cosines(y_true[first_caption]), photograph.tolist())
+    y_pred, gallery, photograph = predictions_and_gallery(y_true, y_pred)
+    return RetrievalEvaluator(ks=(1,)).evaluate(y_pred, _Cosines(gallery), photograph.tolist())
 
 
 class _Cosines:
