@@ -4,6 +4,7 @@ import numpy as np
 
 # Of the bank, as it may be large and lie on disk.
 QUERIES_COMPARED = 100
+REMEDY = "these parts do not belong together; fit the search anew, or load one that was saved whole"
 
 
 def check_belonging(search):
@@ -21,24 +22,23 @@ def check_belonging(search):
         hubs by other queries than those of the search.
     """
     width = search.n_features_in_
-    photograph_side = [
-        ("featurizer", search.featurizer_),
+    given = getattr(search.featurizer_, "_n_features_out", width)
+    if given != width:
+        raise ValueError(
+            f"the featurizer gives descriptors of {given} numbers, but the search was fitted on "
+            f"{width}: {REMEDY}"
+        )
+    for name, part in (
         ("whitener", search.whitener_),
         ("visual map of the regressor", getattr(search.regressor_, "visual_map_", None)),
-    ]
-    for name, part in photograph_side:
-        if name != "featurizer" and getattr(part, "n_features_in_", width) != width:
+    ):
+        wanted = getattr(part, "n_features_in_", width)
+        if wanted != width:
             raise ValueError(
-                f"the {name} was fitted on descriptors of {part.n_features_in_} numbers, but those that come "
-                f"to it have {width}: {REMEDY}"
-            )
-        width_out = getattr(part, "_n_features_out", width)
-        if name == "featurizer" and width_out != width:
-            raise ValueError(
-                f"the featurizer gives descriptors of {width_out} numbers, but the search was fitted on "
+                f"the {name} was fitted on descriptors of {wanted} numbers, but those that come to it have "
                 f"{width}: {REMEDY}"
             )
-        width = width_out
+        width = getattr(part, "_n_features_out", width)
     n_words = getattr(search.vectorizer_, "vocabulary_", None)
     asked = getattr(search.regressor_, "n_features_in_", None)
     if n_words is not None and asked is not None and len(n_words) != asked:
@@ -58,9 +58,6 @@ def check_belonging(search):
     bank = getattr(search.index_, "bank_", None)
     if bank is not None and not _same_directions(bank, search.bank_):
         raise ValueError(f"the gallery corrects hubs by the queries of another search: {REMEDY}")
-
-
-REMEDY = "these parts do not belong together; fit the search anew, or load one that was saved whole"
 
 
 def _same_directions(bank, other):
