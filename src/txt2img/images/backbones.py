@@ -278,7 +278,9 @@ def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), re
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception_v3 on their own defaults
             network, side, width = _build_without_weights(name, weights)
-    except NotImplementedError:  # regnets compute their widths with tensors, which hold nothing on meta
+    except NotImplementedError:
+        # torch's word for a number read from a tensor that holds none: regnets compute their widths so. With
+        # the weights loaded the same is told for sure, and a real lack is raised there.
         loaded = load_backbone(name, weights)
         network, side, width = loaded.network, loaded.preprocessing.crop, loaded.n_features
     if width is not None and (layers, pooling, resolution) == (("last",), ("mean",), None):

@@ -40,6 +40,9 @@ def fuse(function, example, tolerance=1e-3):
             graph = make_fx(functionalize(function, remove="mutations"))(example)
             _fold_batch_norms(graph)
             _restore_linear_layers(graph)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            graph.delete_all_unused_submodules()
             fused = _compile(graph, example)
             is_same = _is_near(fused(example), function(example), tolerance)
     except Exception:  # tracing may raise almost anything on code that depends on what is in the picture
@@ -92,9 +95,6 @@ def _fold_batch_norms(graph):
         for item in list(node.users):
             if item.target is operator.getitem and item.args[1] == 0:
                 item.replace_all_uses_with(convolution)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    graph.delete_all_unused_submodules()
 
 
 def _restore_linear_layers(graph):
@@ -105,8 +105,6 @@ def _restore_linear_layers(graph):
             with graph.graph.inserting_before(node):
                 linear = graph.graph.call_function(_aten.linear.default, (vectors, transposed.args[0], bias))
             node.replace_all_uses_with(linear)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
 
 
 def _without_denormals(tensor):

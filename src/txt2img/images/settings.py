@@ -59,7 +59,7 @@ def sum_of_weights(network):
     return _sum_of_tensors(network, hashlib.sha256(repr(network).encode()))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)  # it keeps the networks, and no more of them are kept elsewhere
 def sum_of_known_weights(network):
     """Return the SHA-256 sum of the weights of a network that stays as it is, computed once a process.
 
