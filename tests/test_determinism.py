@@ -79,10 +79,10 @@ def test_answers_are_the_same_in_threads(search):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["fork", "spawn", "loky"])
+@pytest.mark.parametrize(
+    "kind", ["loky", *sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods()))]
+)
 def test_answers_are_the_same_in_other_processes(kind):
-    if kind != "loky" and kind not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {kind} on this system")
     found = run_here(kind, n_threads=1)
     assert found["answers"] == [found["expected"]] * 3
 

@@ -126,11 +126,9 @@ def test_heads_that_do_not_fit_their_files_are_refused_at_once(saved, shape):
         TextImageSearch.load(saved)
 
 
-@pytest.mark.parametrize("how", ["mkfifo", "mkdir"])
+@pytest.mark.parametrize("how", [how for how in ("mkfifo", "mkdir") if hasattr(os, how)])
 @pytest.mark.parametrize("name", ["manifest.json", "*.npy"])
 def test_what_is_no_regular_file_is_refused(saved, name, how):
-    if not hasattr(os, how):
-        pytest.skip(f"no {how} on this system")
     file = sorted(saved.glob(name))[0]
     file.unlink()
     getattr(os, how)(file)

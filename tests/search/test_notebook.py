@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -106,11 +107,9 @@ def test_hostile_ids_stay_text(hostile):
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if "/" not in name and "\x00" not in name])
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets the name of a file hold any byte")
 def test_photographs_with_hostile_names_are_shown(tmp_path, name):
-    try:
-        Image.new("RGB", (40, 30), "red").save(tmp_path / name, "PNG")
-    except (OSError, UnicodeError):
-        pytest.skip("this file system knows no such name")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / name, "PNG")
     page = page_of(Hit(str(tmp_path / name), 0.5, 1))
     assert len(thumbnails(page)) == 1
     assert page.tags == ["div", "figure", "img", "figcaption", "bdi", "br"]
