@@ -1,0 +1,14 @@
+"""Types that the signatures of the package share.
+
+Shapes and dtypes are told by the docstrings: numpy's types of dtypes say little that is checked.
+"""
+
+from os import PathLike
+from typing import Any, TypeAlias
+
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Matrix: TypeAlias = NDArray[Any] | sp.spmatrix | sp.sparray
+StrPath: TypeAlias = str | PathLike[str]
