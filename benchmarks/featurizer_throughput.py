@@ -9,8 +9,9 @@ end to end   From files to descriptors: the library; a plain loop over torchvisi
              and its transforms, one image after another, batch 32, float32; and what the cores allow, which
              is 1 / (1/d + 1/f) of d photographs a second decoded and prepared alone and f described alone.
 large        The same from files of 12 megapixels.
-forward      Pictures that are in memory already through the network: the library, ONNX Runtime and OpenVINO
-             in float32, each at the best of its settings (all cores on a batch, or a stream a core).
+forward      Pictures that are in memory already through the network: the library, ONNX Runtime and OpenVINO,
+             each at the best of its settings (all cores on a batch, or a stream a core; float32, or
+             bfloat16 where the processor has it), and the library in float32.
 
 The floor of the forward pass is the network's arithmetic: 0.3 (MobileNetV2), 4.1 (ResNet-50) and 11.5
 (ResNet-152) billion multiply-adds a picture. A core with AVX2 does 16 a cycle at most, 51 billion a second
@@ -38,12 +39,14 @@ from PIL import Image
 from txt2img.images import Backbone, list_photographs
 from txt2img.images.backbones import _cut_classifier
 from txt2img.images.describing import described_batches
+from txt2img.images.devices import choose_precision, processor_has_bfloat16
 from txt2img.images.preprocessing import Preprocessing
 
 PARTS = ("end to end", "large", "forward")
 SIZE, LARGE = (640, 480), (4000, 3000)
 TILE = 224
 BATCH_SIZE = 32
+NOISE = np.random.default_rng(0).integers(0, 256, (1, TILE, TILE, 3), dtype=np.uint8)
 
 
 class Decoding(Backbone):
@@ -59,14 +62,18 @@ class Describing(Backbone):
 
     def prepare(self, image):
         """Give noise."""
-        return np.random.default_rng(0).integers(0, 256, (1, TILE, TILE, 3), dtype=np.uint8)
+        return NOISE
 
 
 def main():
     """Make files, run the parts, and print what they found."""
     arguments = parse_arguments()
     warnings.simplefilter("ignore")
-    found = {"cores": torch.get_num_threads(), "capability": torch.backends.cpu.get_cpu_capability()}
+    found = {
+        "cores": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "precision": choose_precision("auto", torch.device("cpu")),
+    }
     with tempfile.TemporaryDirectory() as folder:
         for part, counts, size in (("end to end", arguments.n, SIZE), ("large", arguments.n_large, LARGE)):
             if part not in arguments.parts:
@@ -151,14 +158,14 @@ def end_to_end(network, name, files, repeats):
     return {"n": len(files)} | row
 
 
-def describe(backbone, photos):
-    """Describe photographs with the library, in float32."""
+def describe(backbone, photos, precision="auto"):
+    """Describe photographs with the library."""
     batches = described_batches(
         backbone,
         photos,
         batch_size=BATCH_SIZE,
         device="cpu",
-        precision="float32",
+        precision=precision,
         max_pixels=10**8,
         normalized=True,
     )
@@ -193,8 +200,10 @@ def forward(network, name, folder, arguments):
         dynamic_axes={"x": {0: "n"}},
     )
     backbone = Describing(name, network, Preprocessing())
-    describe(backbone, blanks(1))
-    settings = {"ours": {"a picture a core": lambda n: describe(backbone, blanks(n))}}
+    settings = {
+        "ours": {"a picture a core": lambda n: describe(backbone, blanks(n))},
+        "ours in float32": {"a picture a core": lambda n: describe(backbone, blanks(n), "float32")},
+    }
     settings["ONNX Runtime"] = onnx_runtime_settings(path)
     settings["OpenVINO"] = openvino_settings(path)
     counts = {}
@@ -212,11 +221,14 @@ def forward(network, name, folder, arguments):
     medians = {key: median(each[key] for each in rounds) for key in counts}
     best = {side: max(calls, key=lambda setting: medians[side, setting]) for side, calls in settings.items()}
     row = {side: medians[side, setting] for side, setting in best.items()}
-    others = [(side, best[side]) for side in best if side != "ours"]
+    others = [side for side in best if not side.startswith("ours")]
     row |= {
-        f"times {key[0]}": median(each["ours", best["ours"]] / each[key] for each in rounds) for key in others
+        f"{ours} times {side}": median(each[ours, best[ours]] / each[side, best[side]] for each in rounds)
+        for ours in best
+        if ours not in others
+        for side in others
     }
-    return row | {f"setting of {side}": setting for side, setting in others}
+    return row | {f"setting of {side}": best[side] for side in others}
 
 
 def onnx_runtime_settings(path):
@@ -262,23 +274,33 @@ def openvino_settings(path):
 
     core = openvino.Core()
 
-    def compiled(size, hint):
+    batch, one = noise(BATCH_SIZE), noise(1)
+
+    def compiled(size, hint, precision):
         model = core.read_model(path)
         model.reshape([size, 3, TILE, TILE])
-        options = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"}
+        options = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision}
         return core.compile_model(model, "CPU", options)
 
-    wide, streams = compiled(BATCH_SIZE, "LATENCY"), compiled(1, "THROUGHPUT")
-    batch, one, queue = noise(BATCH_SIZE), noise(1), openvino.AsyncInferQueue(streams)
+    def in_batches(precision):
+        model = compiled(BATCH_SIZE, "LATENCY", precision)
+        return lambda n: [model(batch) for _ in range(-(-n // BATCH_SIZE))]
 
-    def in_streams(n):
-        for _ in range(n):
-            queue.start_async(one)
-        queue.wait_all()
+    def in_streams(precision):
+        queue = openvino.AsyncInferQueue(compiled(1, "THROUGHPUT", precision))
 
+        def run(n):
+            for _ in range(n):
+                queue.start_async(one)
+            queue.wait_all()
+
+        return run
+
+    precisions = ["f32", "bf16"] if processor_has_bfloat16() else ["f32"]
     return {
-        "batch 32": lambda n: [wide(batch) for _ in range(-(-n // BATCH_SIZE))],
-        "throughput": in_streams,
+        f"{setting}, {precision}": make(precision)
+        for precision in precisions
+        for setting, make in (("batch 32", in_batches), ("throughput", in_streams))
     }
 
 
