@@ -31,6 +31,7 @@ html_css_files = ["book.css"]
 
 numpydoc_show_class_members = False
 autosummary_generate_overwrite = True
+autodoc_typehints = "none"  # the docstrings tell the types
 autodoc_default_options = {
     "members": True,
     # scikit-learn puts these on every estimator, for its metadata routing alone.

@@ -6,19 +6,23 @@ import math
 import os
 import secrets
 import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from txt2img._types import Array
 from txt2img.exceptions import SavedFileError
 
 LOCK = "manifest.json.lock"
 
 
 @contextmanager
-def only_writer(folder):
+def only_writer(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which the system takes back from a process that dies.
 
     Parameters
@@ -45,7 +49,7 @@ def only_writer(folder):
         lock.release()
 
 
-def write_whole(file, write_to):
+def write_whole(file: Path, write_to: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name, make sure it is on the disk, and give it its name."""
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
@@ -62,7 +66,7 @@ def write_whole(file, write_to):
         temporary.unlink(missing_ok=True)
 
 
-def sync_names(folder):
+def sync_names(folder: Path) -> None:
     """Make sure that the names of the files in a folder are on the disk, where the system can tell."""
     if os.name == "posix":
         opened = os.open(folder, os.O_RDONLY)
@@ -72,19 +76,19 @@ def sync_names(folder):
             os.close(opened)
 
 
-def read_regular(file):
+def read_regular(file: Path) -> bytes:
     """Read all of a file that is one."""
     check_regular(file)
     return file.read_bytes()
 
 
-def check_regular(file):
+def check_regular(file: Path) -> None:
     """Refuse what could be read for ever, such as a pipe."""
     if not stat.S_ISREG(file.stat().st_mode):
         raise SavedFileError(f"{file} is not a regular file")
 
 
-def as_array(content):
+def as_array(content: bytes) -> Array:
     """Make an array of the content of a ``.npy`` file, once its size is known to be what its head says."""
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
@@ -98,24 +102,24 @@ def as_array(content):
     return numbers.reshape(shape, order="F" if is_fortran else "C")
 
 
-def is_number(dtype):
+def is_number(dtype: np.dtype[Any]) -> bool:
     """Say whether these are booleans, numbers or times."""
     return dtype.kind in "biufcmM"
 
 
-def write_array(array, stream):
+def write_array(array: Array, stream: BinaryIO) -> None:
     """Write an array as a ``.npy`` file, without numpy's own way of writing, whose errors do not tell why."""
     np.lib.format.write_array(SimpleNamespace(write=stream.write), array, allow_pickle=False)
 
 
-def digest_of_array(array):
+def digest_of_array(array: Array) -> str:
     """Compute the SHA-256 sum of the file that an array would be written to."""
     digest = hashlib.sha256()
-    write_array(array, SimpleNamespace(write=digest.update))
+    np.lib.format.write_array(SimpleNamespace(write=digest.update), array, allow_pickle=False)
     return digest.hexdigest()
 
 
-def digest_of_file(file):
+def digest_of_file(file: Path) -> str:
     """Compute the SHA-256 sum of a file."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

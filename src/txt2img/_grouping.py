@@ -1,12 +1,18 @@
 """Which captions belong to the same photograph."""
 
 import hashlib
+from collections.abc import Hashable, Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_consistent_length
 
+from txt2img._types import Array
 
-def photograph_of_caption(n_captions, groups=None, y=None):
+
+def photograph_of_caption(
+    n_captions: int, groups: Iterable[Hashable] | None = None, y: ArrayLike | None = None
+) -> Array:
     """Say for every caption which photograph it describes, as a number from 0 on.
 
     Parameters
@@ -43,5 +49,5 @@ def photograph_of_caption(n_captions, groups=None, y=None):
         labels = [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
     else:
         return np.arange(n_captions)
-    number = {}
+    number: dict[Hashable, int] = {}
     return np.fromiter((number.setdefault(label, len(number)) for label in labels), np.intp, n_captions)

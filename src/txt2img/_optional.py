@@ -1,11 +1,12 @@
 """Import of optional packages, at the place where they are used."""
 
 import importlib
+from types import ModuleType
 
 from txt2img.exceptions import MissingExtraError
 
 
-def import_optional(module, *, extra, purpose):
+def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import an optional module, or say which extra of txt2img installs it.
 
     Parameters

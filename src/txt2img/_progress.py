@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 
 class Progress:
@@ -24,7 +25,14 @@ class Progress:
         all, how many are done a second, and the seconds left.
     """
 
-    def __init__(self, total, unit, *, verbose=True, callback=None):
+    def __init__(
+        self,
+        total: int,
+        unit: str,
+        *,
+        verbose: bool | int = True,
+        callback: Callable[[int, int, float, float], object] | None = None,
+    ) -> None:
         self.total = total
         self.unit = unit
         self.verbose = verbose
@@ -32,7 +40,7 @@ class Progress:
         self.points = deque([(time.monotonic(), 0)], maxlen=60)
         self.told = self.shown = float("-inf")
 
-    def show(self, done):
+    def show(self, done: int) -> None:
         """Tell the state if some time has gone by since the last time, or if all is done."""
         now = time.monotonic()
         if done < self.total and now - self.told < 0.5:
@@ -47,7 +55,7 @@ class Progress:
         if self.verbose:
             self._print(done, rate, left, now)
 
-    def _print(self, done, rate, left, now):
+    def _print(self, done: int, rate: float, left: float, now: float) -> None:
         line = f"{done}/{self.total} {self.unit}, {rate:.1f} a second, {_as_time(left)} left"
         if sys.stderr.isatty() or "ipykernel" in sys.modules:
             print(f"\r{line:<70}", end="\n" if done == self.total else "", file=sys.stderr, flush=True)
@@ -56,7 +64,7 @@ class Progress:
             self.shown = now
 
 
-def _as_time(seconds):
+def _as_time(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

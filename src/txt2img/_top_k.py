@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 
+from txt2img._types import Array
+
 # With fewer columns for each one that is asked for, or fewer scores at all, looking at all of them is
 # quicker than at groups.
 FEWEST_COLUMNS_A_GROUP = 16
@@ -12,7 +14,7 @@ FEWEST_SCORES = 2**15
 SCORES_A_THREAD = 2**20
 
 
-def top_k(scores, k):
+def top_k(scores: Array, k: int) -> tuple[Array, Array]:
     """Find the k greatest scores of each row.
 
     Of long rows, the maxima of groups of columns are looked at first: the k best are among the k groups
@@ -48,7 +50,7 @@ def top_k(scores, k):
     return best, positions
 
 
-def _top_k(scores, k):
+def _top_k(scores: Array, k: int) -> tuple[Array, Array]:
     n_queries, n_gallery = scores.shape
     n_columns = int((n_gallery / k) ** 0.5)
     if n_columns < FEWEST_COLUMNS_A_GROUP or scores.size < FEWEST_SCORES:
@@ -74,7 +76,7 @@ def _top_k(scores, k):
     return best, positions
 
 
-def _top_k_of_all(scores, k):
+def _top_k_of_all(scores: Array, k: int) -> tuple[Array, Array]:
     n_queries, n_gallery = scores.shape
     rows = np.arange(n_queries)[:, None]
     # Finding the k-th score and then what reaches it takes a third of the time of argpartition.

@@ -6,9 +6,11 @@ Shapes and dtypes are told by the docstrings: numpy's types of dtypes say little
 from os import PathLike
 from typing import Any, TypeAlias
 
+import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 Matrix: TypeAlias = NDArray[Any] | sp.spmatrix | sp.sparray
+Seed: TypeAlias = int | np.random.RandomState | None
 StrPath: TypeAlias = str | PathLike[str]

@@ -215,6 +215,17 @@ def test_subset_keeps_what_belongs_to_its_queries(report):
         report.subset(report.ranks > 6)
 
 
+def test_hits_without_scores_are_told():
+    hit_ids = np.array([["a.jpg", "b.jpg"]], object)
+    report = RetrievalReport(np.array([0]), np.array([1]), (1,), 2, ["a.jpg"], hit_ids=hit_ids)
+    assert report.queries.columns == {
+        "true_id": ["a.jpg"],
+        "rank": [1.0],
+        "hit_1": ["a.jpg"],
+        "hit_2": ["b.jpg"],
+    }
+
+
 def test_report_as_json(report):
     data = json.loads(report.to_json(queries=True))
     assert data["figures"] == report.to_dict()

@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
 
 from txt2img import DescriptorWhitener, ImageIndex, TextToVisualRegressor
+from txt2img.mapping.inputs import Examples
 
 N_PHOTOS, PER_PHOTO, N_WORDS, WIDTH = 60, 3, 40, 12
 
@@ -118,10 +119,11 @@ def test_early_stopping_keeps_the_best_epoch_and_sets_whole_photographs_aside():
     again = clone(stopped).set_params(epochs=best + 1).fit(noise, Y[photograph])
     assert_array_equal(again.predict(noise), stopped.predict(noise))
 
-    learned, aside = stopped._set_aside(photograph, np.random.RandomState(0))
-    assert len(np.unique(photograph[aside])) == 18
-    assert set(photograph[aside]).isdisjoint(photograph[learned])
-    assert sorted([*learned, *aside]) == list(range(len(photograph)))
+    examples = Examples(noise, Y[photograph], photograph, np.arange(len(photograph)))
+    learned, aside = examples.set_aside(0.3, np.random.RandomState(0))
+    assert len(np.unique(aside.photograph)) == 18
+    assert set(aside.photograph).isdisjoint(learned.photograph)
+    assert sorted([*learned.weight, *aside.weight]) == list(range(len(photograph)))
 
 
 def test_early_stopping_needs_two_photographs():
@@ -160,6 +162,16 @@ def test_ridge_in_parts_equals_ridge_on_all():
     assert_allclose(whole.predict(X), alone.predict(X), atol=1e-3)
     with pytest.raises(ValueError, match="alpha='auto' cannot be chosen by partial_fit"):
         TextToVisualRegressor(alpha="auto").partial_fit(X, targets)
+
+
+def test_partial_fit_goes_on_with_the_other_solver():
+    X, Y, photograph = make_data()
+    ridge = TextToVisualRegressor(alpha=2.0).fit(X, Y[photograph])
+    changed = TextToVisualRegressor(alpha=2.0).partial_fit(X, Y[photograph])
+    changed.set_params(solver="network", hidden=None, learning_rate=1e-9).partial_fit(X, Y[photograph])
+    assert_allclose(changed.coefs_[0], ridge.coefs_[0], atol=1e-5)
+    changed.set_params(solver="ridge").partial_fit(X, Y[photograph])
+    assert_array_equal(changed.predict(X), ridge.predict(X))
 
 
 def test_alpha_is_chosen_by_photographs_left_out():

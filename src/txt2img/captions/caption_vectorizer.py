@@ -3,17 +3,22 @@
 import warnings
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, RealNotInt
 from sklearn.utils.validation import check_is_fitted
 
 from txt2img._grouping import photograph_of_caption
+from txt2img._types import Array
 from txt2img.captions.checks import check_captions
 from txt2img.captions.words import fold_accents, load_stemmer, split_words, stem
 from txt2img.exceptions import UnknownWordsWarning
@@ -22,7 +27,7 @@ from txt2img.exceptions import UnknownWordsWarning
 _NGRAM_MARK = "~"
 
 
-class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""Turn captions into L2-normalised TF-IDF vectors.
 
     The value of a term in a caption is its number of occurrences times
@@ -101,7 +106,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     (4, 3)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "language": [str, None],
         "ngram_range": [tuple, list],
         "char_ngram_range": [tuple, list, None],
@@ -115,15 +120,15 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     def __init__(
         self,
         *,
-        language=None,
-        ngram_range=(1, 1),
-        char_ngram_range=None,
-        min_df=2,
-        max_df=1.0,
-        max_features=None,
-        sublinear_tf=False,
-        dtype=np.float32,
-    ):
+        language: str | None = None,
+        ngram_range: tuple[int, int] = (1, 1),
+        char_ngram_range: tuple[int, int] | None = None,
+        min_df: float = 2,
+        max_df: float = 1.0,
+        max_features: int | None = None,
+        sublinear_tf: bool = False,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
         self.language = language
         self.ngram_range = ngram_range
         self.char_ngram_range = char_ngram_range
@@ -133,7 +138,9 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.sublinear_tf = sublinear_tf
         self.dtype = dtype
 
-    def fit(self, captions, y=None, groups=None):
+    def fit(
+        self, captions: Iterable[str], y: ArrayLike | None = None, groups: Iterable[Hashable] | None = None
+    ) -> Self:
         """Learn the vocabulary and the inverse document frequencies.
 
         Parameters
@@ -162,7 +169,9 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self._fit(captions, y, groups)
         return self
 
-    def fit_transform(self, captions, y=None, groups=None):
+    def fit_transform(
+        self, captions: Iterable[str], y: ArrayLike | None = None, groups: Iterable[Hashable] | None = None
+    ) -> csr_matrix:
         """Learn from captions and return their vectors.
 
         Equals ``fit(captions, y, groups).transform(captions)`` but splits the captions into words only once,
@@ -184,7 +193,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         """
         return self._vectors(self._fit(captions, y, groups))
 
-    def transform(self, captions):
+    def transform(self, captions: Iterable[str]) -> csr_matrix:
         """Turn captions into TF-IDF vectors.
 
         Parameters
@@ -211,7 +220,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             _warn_unknown_words([captions[row] for row in without_term], len(captions))
         return X
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: object = None) -> Array:
         """Give the term of each column.
 
         Parameters
@@ -225,9 +234,9 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             The terms. With a `language`, words are stems.
         """
         check_is_fitted(self, "vocabulary_")
-        return np.array(sorted(self.vocabulary_, key=self.vocabulary_.get), dtype=object)
+        return np.array(sorted(self.vocabulary_, key=self.vocabulary_.__getitem__), dtype=object)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
@@ -235,7 +244,9 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _fit(self, captions, y, groups):
+    def _fit(
+        self, captions: Iterable[str], y: ArrayLike | None, groups: Iterable[Hashable] | None
+    ) -> list[list[str]]:
         """Fit, and return the words of each caption."""
         captions = check_captions(captions)
         if not captions:
@@ -251,7 +262,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         photograph = photograph_of_caption(len(captions), groups, y)
         n_photographs = int(photograph.max()) + 1
         sentences = [self._words(caption) for caption in captions]
-        seen = defaultdict()
+        seen: defaultdict[str, int] = defaultdict()
         seen.default_factory = seen.__len__  # a new term gets the next number
         _, terms, indptr = self._count(sentences, seen.__getitem__)
         pairs = (np.repeat(photograph, np.diff(indptr)), terms)
@@ -279,13 +290,13 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.__dict__.pop("_spellings", None)
         return sentences
 
-    def _words(self, caption):
+    def _words(self, caption: str) -> list[str]:
         words = split_words(caption)
         if self.language is not None:
             words = [stem(word, self.language) for word in words]
         return words
 
-    def _terms(self, words):
+    def _terms(self, words: list[str]) -> list[str]:
         smallest, largest = self.ngram_range
         terms = list(words) if smallest == 1 else []
         for n in range(max(smallest, 2), largest + 1):
@@ -295,18 +306,20 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 terms += _char_ngrams(word, *self.char_ngram_range)
         return terms
 
-    def _count(self, sentences, column_of):
+    def _count(
+        self, sentences: list[list[str]], column_of: Callable[[str], int | None]
+    ) -> tuple[Array, Array, Array]:
         """Count the terms of each sentence: values, columns and row pointers of a CSR matrix."""
         values, columns, indptr = array("i"), array("i"), array("q", [0])
         for words in sentences:
             counts = Counter(map(column_of, self._terms(words)))
-            counts.pop(None, None)
-            values.extend(counts.values())
-            columns.extend(counts)
+            known = {column: n for column, n in counts.items() if column is not None}
+            values.extend(known.values())
+            columns.extend(known)
             indptr.append(len(columns))
         return np.asarray(values), np.asarray(columns), np.asarray(indptr)
 
-    def _vectors(self, sentences):
+    def _vectors(self, sentences: list[list[str]]) -> csr_matrix:
         """Weigh and normalise in double precision, whatever the type of the result."""
         known, with_folded_form = self._spellings
         sentences = [
@@ -325,32 +338,32 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return X
 
     @cached_property
-    def _spellings(self):
+    def _spellings(self) -> tuple[dict[str, float], dict[str, str]]:
         """Words that stand for themselves, and the most frequent one of each form without accents."""
         idf = dict.fromkeys(self.stop_words_, 0.0)
         for term, column in self.vocabulary_.items():
             if term[0] != _NGRAM_MARK:
                 for word in term.split(" "):
                     idf[word] = min(idf.get(word, np.inf), self.idf_[column])
-        with_folded_form = {}
+        with_folded_form: dict[str, str] = {}
         for word in sorted(idf, key=lambda word: (idf[word], word)):
             with_folded_form.setdefault(fold_accents(word), word)
         return idf, with_folded_form
 
-    def _restore_state(self, state):
+    def _restore_state(self, state: dict[str, Any]) -> None:
         """Take in what was saved: columns that are none would be looked for outside of the matrices."""
         vocabulary, idf = state["vocabulary_"], state["idf_"]
         columns = [column for column in vocabulary.values() if type(column) is int]
         if sorted(columns) != list(range(len(vocabulary))) or idf.shape != (len(vocabulary),):
             raise ValueError("the terms of the vocabulary have not one column each")
-        vars(self).update(state)
+        self.__dict__.update(state)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_spellings"}
 
 
 @lru_cache(maxsize=2**14)
-def _char_ngrams(word, smallest, largest):
+def _char_ngrams(word: str, smallest: int, largest: int) -> list[str]:
     padded = f" {word} "
     return [
         _NGRAM_MARK + padded[i : i + n]
@@ -359,7 +372,7 @@ def _char_ngrams(word, smallest, largest):
     ]
 
 
-def _check_ngram_range(name, value):
+def _check_ngram_range(name: str, value: Sequence[int]) -> None:
     if len(value) != 2 or not all(isinstance(n, Integral) for n in value) or not 1 <= value[0] <= value[1]:
         raise ValueError(
             f"{name}={value!r} is not valid: pass two whole numbers (smallest, largest) "
@@ -367,7 +380,7 @@ def _check_ngram_range(name, value):
         )
 
 
-def _warn_unknown_words(captions, n_all):
+def _warn_unknown_words(captions: list[str], n_all: int) -> None:
     words = (word for caption in captions for word in split_words(caption))
     examples = ", ".join(map(repr, islice(dict.fromkeys(islice(words, 100)), 5)))
     warnings.warn(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Set
 
 
-def check_captions(captions):
+def check_captions(captions: Iterable[str]) -> list[str]:
     """Check that the input is a sequence of sentences, and return it as a list.
 
     Parameters
@@ -27,10 +27,9 @@ def check_captions(captions):
         )
     if isinstance(captions, Mapping | Set) or not isinstance(captions, Iterable):
         raise ValueError(f"captions is a {type(captions).__name__}: pass a list of sentences")
-    if len(getattr(captions, "shape", (None,))) != 1:
-        raise ValueError(
-            f"captions has shape {captions.shape}: pass one column of sentences, with one dimension"
-        )
+    shape = getattr(captions, "shape", (None,))
+    if len(shape) != 1:
+        raise ValueError(f"captions has shape {shape}: pass one column of sentences, with one dimension")
     captions = list(captions)
     for position, caption in enumerate(captions):
         if not isinstance(caption, str):

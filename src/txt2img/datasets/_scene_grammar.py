@@ -7,7 +7,7 @@ __all__ = ["GRAMMARS"]
 
 
 @dataclass(frozen=True)
-class _Grammar:
+class Grammar:
     """Words of one language: synonyms for every thing, colour, size, relation and background.
 
     Nouns come with their gender. ``noun_phrase(noun, gender, colour, size)`` joins the words, of which
@@ -24,12 +24,12 @@ class _Grammar:
     noun_phrase: Callable[[str, str, str, str], str]
 
 
-def _english_noun_phrase(noun, gender, colour, size):
+def _english_noun_phrase(noun: str, gender: str, colour: str, size: str) -> str:
     words = " ".join(filter(None, (size, colour, noun)))
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def _spanish_noun_phrase(noun, gender, colour, size):
+def _spanish_noun_phrase(noun: str, gender: str, colour: str, size: str) -> str:
     """Put the adjectives after the noun, and give those in -o the ending of a feminine noun."""
     adjectives = [
         word[:-1] + "a" if gender == "f" and word.endswith("o") else word for word in (colour, size) if word
@@ -38,7 +38,7 @@ def _spanish_noun_phrase(noun, gender, colour, size):
 
 
 GRAMMARS = {
-    "en": _Grammar(
+    "en": Grammar(
         nouns={
             "ball": (("ball", ""), ("circle", ""), ("disc", "")),
             "box": (("box", ""), ("square", ""), ("cube", "")),
@@ -77,7 +77,7 @@ GRAMMARS = {
         openings=("", "", "there is", "a picture of"),
         noun_phrase=_english_noun_phrase,
     ),
-    "es": _Grammar(
+    "es": Grammar(
         nouns={
             "ball": (("pelota", "f"), ("círculo", "m"), ("bola", "f")),
             "box": (("caja", "f"), ("cuadrado", "m"), ("cubo", "m")),

@@ -1,14 +1,19 @@
 """Photographs with the sentences that describe them."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from txt2img._types import Array, StrPath
+
 __all__ = ["CaptionedPhotographs"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class CaptionedPhotographs:
     """Photographs, each with one or more captions.
 
@@ -44,25 +49,25 @@ class CaptionedPhotographs:
     photos: list[str]
     captions: list[list[str]]
 
-    def __post_init__(self):
-        photos = _paths(self.photos)
-        captions = [_sentences(sentences, position) for position, sentences in enumerate(self.captions)]
-        if len(photos) != len(captions):
+    def __init__(self, photos: Iterable[StrPath], captions: Iterable[Iterable[str]]) -> None:
+        paths = _paths(photos)
+        sentences = [_sentences(own, position) for position, own in enumerate(captions)]
+        if len(paths) != len(sentences):
             raise ValueError(
-                f"captions has {len(captions)} entries but there are {len(photos)} photos: "
+                f"captions has {len(sentences)} entries but there are {len(paths)} photos: "
                 "pass one list of sentences a photograph"
             )
-        object.__setattr__(self, "photos", photos)
-        object.__setattr__(self, "captions", captions)
+        object.__setattr__(self, "photos", paths)
+        object.__setattr__(self, "captions", sentences)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n_captions = sum(map(len, self.captions))
         return f"CaptionedPhotographs({len(self)} photographs, {n_captions} captions)"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | Array) -> CaptionedPhotographs:
         """Take a part of the photographs, with their captions.
 
         Parameters
@@ -89,7 +94,7 @@ class CaptionedPhotographs:
             )
         return CaptionedPhotographs([self.photos[i] for i in chosen], [self.captions[i] for i in chosen])
 
-    def flat(self):
+    def flat(self) -> tuple[list[str], Array]:
         """List all captions, and say which photograph each of them describes.
 
         Returns
@@ -103,7 +108,7 @@ class CaptionedPhotographs:
         n_captions = np.fromiter(map(len, self.captions), np.intp, len(self))
         return sentences, np.repeat(np.arange(len(self), dtype=np.intp), n_captions)
 
-    def merged_with(self, other):
+    def merged_with(self, other: CaptionedPhotographs) -> CaptionedPhotographs:
         """Join the captions of both, as for the same photographs described in two languages.
 
         Parameters
@@ -132,7 +137,7 @@ class CaptionedPhotographs:
         return CaptionedPhotographs(list(merged), list(merged.values()))
 
 
-def _paths(photos):
+def _paths(photos: Iterable[StrPath]) -> list[str]:
     if isinstance(photos, (str, bytes, os.PathLike)):
         raise TypeError(f"photos={photos!r} is a single path: pass a list of paths")
     paths = []
@@ -143,7 +148,7 @@ def _paths(photos):
     return paths
 
 
-def _sentences(sentences, position):
+def _sentences(sentences: Iterable[str], position: int) -> list[str]:
     if isinstance(sentences, str):
         raise TypeError(
             f"captions[{position}]={sentences!r} is a string: pass a list of sentences, [{sentences!r}]"

@@ -12,6 +12,8 @@ from sklearn.utils import check_scalar
 
 from txt2img._files import write_whole
 from txt2img._progress import Progress
+from txt2img._types import StrPath
+from txt2img.datasets.captioned import CaptionedPhotographs
 from txt2img.datasets.download import download
 from txt2img.datasets.loaders import load_coco_captions, read_coco_captions
 
@@ -22,7 +24,14 @@ SPLITS = tuple(part + year for year in MD5_OF_YEAR for part in ("train", "val"))
 N_CONNECTIONS = 8
 
 
-def fetch_coco_captions(folder, *, split="val2017", n_photographs=1000, captions=None, verbose=0):
+def fetch_coco_captions(
+    folder: StrPath,
+    *,
+    split: str = "val2017",
+    n_photographs: int | None = 1000,
+    captions: StrPath | None = None,
+    verbose: int = 0,
+) -> CaptionedPhotographs:
     """Download photographs of COCO, and read them with their captions.
 
     The captions of all splits of a year come in one archive of 250 MB, photographs one by one, of 160 KB on
@@ -81,12 +90,12 @@ def fetch_coco_captions(folder, *, split="val2017", n_photographs=1000, captions
     return load_coco_captions(captions, folder / split, limit=n_photographs)
 
 
-def _fetch_captions(captions, split, verbose):
+def _fetch_captions(captions: Path, split: str, verbose: int) -> None:
     year = split[-4:]
     archive = captions.with_name(f"annotations_trainval{year}.zip")
     progress = None
 
-    def show(n_bytes, n_all):
+    def show(n_bytes: int, n_all: int | None) -> None:
         nonlocal progress
         if n_all:
             progress = progress or Progress(n_all // 10**6, "MB of captions", verbose=verbose)
@@ -97,7 +106,7 @@ def _fetch_captions(captions, split, verbose):
         write_whole(captions, lambda stream: shutil.copyfileobj(source, stream))
 
 
-def _fetch_photographs(names, folder, split, verbose):
+def _fetch_photographs(names: list[str], folder: Path, split: str, verbose: int) -> None:
     there = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     missing = [name for name in names if name not in there]
     progress = Progress(len(missing), "photographs", verbose=verbose)
@@ -112,7 +121,7 @@ def _fetch_photographs(names, folder, split, verbose):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fetch_photograph(name, folder, split):
+def _fetch_photograph(name: str, folder: Path, split: str) -> None:
     if name != os.path.basename(name):
         raise ValueError(f"the captions are of a photograph named {name!r}, which must be a name and no path")
     download(f"{SERVER}/{split}/{name}", folder / name)

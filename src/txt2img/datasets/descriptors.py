@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
 
+from txt2img._types import Array, Seed
+
 __all__ = ["make_captioned_descriptors"]
 
 _SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprtvz" for vowel in "aeiou"]
@@ -18,14 +20,14 @@ _N_FUNCTION_WORDS = 6
 
 
 def make_captioned_descriptors(
-    n_photographs=500,
-    captions_per_photograph=5,
-    n_features=64,
+    n_photographs: int = 500,
+    captions_per_photograph: int = 5,
+    n_features: int = 64,
     *,
-    n_topics=40,
-    noise=1.25,
-    random_state=0,
-):
+    n_topics: int = 40,
+    noise: float = 1.25,
+    random_state: Seed = 0,
+) -> tuple[list[list[str]], Array]:
     """Make descriptors and captions that depend on the same hidden topics.
 
     Each photograph is about four of the topics, with weights. Its descriptor is their weighted sum, each
@@ -83,7 +85,7 @@ def make_captioned_descriptors(
     return captions, descriptors
 
 
-def _topic_weights(n_photographs, n_topics, rng):
+def _topic_weights(n_photographs: int, n_topics: int, rng: np.random.RandomState) -> Array:
     """Give every photograph its topics: rows that sum to 1, most entries 0."""
     weights = np.zeros((n_photographs, n_topics))
     for row in weights:
@@ -92,7 +94,7 @@ def _topic_weights(n_photographs, n_topics, rng):
     return weights
 
 
-def _descriptors(weights, n_features, noise, rng):
+def _descriptors(weights: Array, n_features: int, noise: float, rng: np.random.RandomState) -> Array:
     signal = weights @ rng.standard_normal((weights.shape[1], n_features))
     noisy = signal + noise * signal.std() * rng.standard_normal(signal.shape)
     positive = np.maximum(noisy, 0)
@@ -100,13 +102,13 @@ def _descriptors(weights, n_features, noise, rng):
     return normalize(positive).astype(np.float32)
 
 
-def _invented_words(n_words, rng):
+def _invented_words(n_words: int, rng: np.random.RandomState) -> list[str]:
     codes = rng.choice(len(_SYLLABLES) ** _SYLLABLES_PER_WORD, n_words, replace=False)
     digits = np.unravel_index(codes, (len(_SYLLABLES),) * _SYLLABLES_PER_WORD)
     return ["".join(_SYLLABLES[digit] for digit in word) for word in zip(*digits)]
 
 
-def _caption(weights, vocabulary, rng):
+def _caption(weights: Array, vocabulary: list[str], rng: np.random.RandomState) -> str:
     """Draw words: function words come first in the vocabulary, then those of topic 0, of topic 1, ..."""
     topics = rng.choice(len(weights), _WORDS_PER_CAPTION, p=weights)
     words = _N_FUNCTION_WORDS + topics * _WORDS_PER_TOPIC + rng.randint(_WORDS_PER_TOPIC, size=len(topics))

@@ -6,8 +6,10 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
+from txt2img._types import StrPath
 from txt2img.exceptions import DownloadError
 
 CHUNK = 2**18
@@ -16,7 +18,13 @@ N_TRIES = 5
 PAUSE = 1  # second after the first failure, twice as long after each further one
 
 
-def download(url, file, *, md5=None, show=None):
+def download(
+    url: str,
+    file: StrPath,
+    *,
+    md5: str | None = None,
+    show: Callable[[int, int | None], object] | None = None,
+) -> None:
     """Download a file, unless it is there already.
 
     What has come is kept in ``FILE.part`` until all has, so that a later call goes on from there, if the
@@ -59,7 +67,7 @@ def download(url, file, *, md5=None, show=None):
         except urllib.error.HTTPError as error:
             if error.code < 500:
                 raise _failure(url, file, f"the server answers {error.code} {error.reason}") from error
-            reason = error
+            reason: Exception = error
         except (OSError, http.client.HTTPException) as error:
             reason = error
         there = part.stat().st_size if part.exists() else 0
@@ -74,7 +82,7 @@ def download(url, file, *, md5=None, show=None):
     part.replace(file)
 
 
-def _download_rest(url, part, show):
+def _download_rest(url: str, part: Path, show: Callable[[int, int | None], object] | None) -> None:
     """Add what is missing to a file of which a part is there; raise if the connection ends before it does."""
     there = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "txt2img"})
@@ -105,12 +113,12 @@ def _download_rest(url, part, show):
         raise ConnectionError(f"the connection ended after {there:,} of {total:,} bytes")
 
 
-def _md5(file):
+def _md5(file: Path) -> str:
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _failure(url, file, reason):
+def _failure(url: str, file: Path, reason: str) -> DownloadError:
     return DownloadError(
         f"{url} could not be downloaded: {reason}. Try again, and it goes on where it was; or put the file, "
         f"had from elsewhere, at {os.fspath(file)}"

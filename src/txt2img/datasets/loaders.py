@@ -3,11 +3,14 @@
 import csv
 import json
 import re
+from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
+from typing import Any, Literal
 
 from sklearn.utils import check_scalar
 
+from txt2img._types import StrPath
 from txt2img.datasets.captioned import CaptionedPhotographs
 
 __all__ = [
@@ -35,7 +38,9 @@ _PHOTO_SUFFIXES = {
 _FLICKR_LINE = re.compile(r"(?P<image>[^\t]+)#\d+\t(?P<caption>.*)", re.DOTALL)
 
 
-def load_captions(path, images=None, *, missing="raise"):
+def load_captions(
+    path: StrPath, images: StrPath | None = None, *, missing: Literal["raise", "ignore"] = "raise"
+) -> CaptionedPhotographs:
     r"""Read captioned photographs from a file or folder, whatever its format.
 
     A folder is read by `load_sidecar_captions`, ``.json`` by `load_coco_captions`, ``.tsv`` and ``.csv``
@@ -95,7 +100,14 @@ def load_captions(path, images=None, *, missing="raise"):
     )
 
 
-def load_captions_table(path, images=None, *, split=None, sep=None, missing="raise"):
+def load_captions_table(
+    path: StrPath,
+    images: StrPath | None = None,
+    *,
+    split: str | None = None,
+    sep: str | None = None,
+    missing: Literal["raise", "ignore"] = "raise",
+) -> CaptionedPhotographs:
     r"""Read a table with one caption a row, in columns named ``image`` and ``caption``.
 
     Tab-separated files are read without quoting: a quotation mark is a character like any other. Files
@@ -157,22 +169,29 @@ def load_captions_table(path, images=None, *, split=None, sep=None, missing="rai
             f"{path} has no column {absent[0]!r}, its columns are {header}: name the columns in the first "
             f"line, and check the separator sep={sep!r}"
         )
-    captions_of, splits = {}, set()
+    captions_of: dict[str, list[str]] = {}
+    splits = set()
     for line_number, row in rows:
         if len(row) != len(header):
             raise ValueError(
                 f"{path}, line {line_number}: {len(row)} columns instead of {len(header)}: {row[:4]}"
             )
         cells = {column: cell.strip() for column, cell in zip(header, row)}
-        splits.add(cells.get("split"))
-        if cells["caption"] and split in (None, cells.get("split")):
+        splits.add(cells.get("split", ""))
+        if cells["caption"] and (split is None or split == cells["split"]):
             captions_of.setdefault(cells["image"], []).append(cells["caption"])
     if split is not None and split not in splits:
         raise ValueError(f"split={split!r} has no row in {path}, its splits are {sorted(splits)}")
     return _captioned_photographs(captions_of, path, images, missing)
 
 
-def load_coco_captions(path, images=None, *, limit=None, missing="raise"):
+def load_coco_captions(
+    path: StrPath,
+    images: StrPath | None = None,
+    *,
+    limit: int | None = None,
+    missing: Literal["raise", "ignore"] = "raise",
+) -> CaptionedPhotographs:
     """Read captions in the format of COCO, as in ``captions_val2014.json``.
 
     Parameters
@@ -224,10 +243,10 @@ def load_coco_captions(path, images=None, *, limit=None, missing="raise"):
     return _captioned_photographs(captions_of, path, images, missing)
 
 
-def read_coco_captions(path):
+def read_coco_captions(path: StrPath) -> dict[str, list[str]]:
     """Read from a file as COCO has it the captions of each photograph, by its name, that has any."""
     name_of, annotations = _read_coco(path)
-    captions_of = {name: [] for name in name_of.values()}
+    captions_of: dict[str, list[str]] = {name: [] for name in name_of.values()}
     for image_id, caption in annotations:
         if image_id not in name_of:
             raise ValueError(f"{path}: a caption has image_id={image_id!r}, which is not among its images")
@@ -236,7 +255,9 @@ def read_coco_captions(path):
     return {name: captions for name, captions in captions_of.items() if captions}
 
 
-def load_flickr_tokens(path, images=None, *, missing="raise"):
+def load_flickr_tokens(
+    path: StrPath, images: StrPath | None = None, *, missing: Literal["raise", "ignore"] = "raise"
+) -> CaptionedPhotographs:
     r"""Read captions in the format of Flickr8k and Flickr30k: ``name.jpg#0<TAB>caption`` in each line.
 
     Parameters
@@ -276,7 +297,7 @@ def load_flickr_tokens(path, images=None, *, missing="raise"):
     ...     load_flickr_tokens(tokens).captions
     [['a cat', 'a pet']]
     """
-    captions_of = {}
+    captions_of: dict[str, list[str]] = {}
     for line_number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -290,7 +311,7 @@ def load_flickr_tokens(path, images=None, *, missing="raise"):
     return _captioned_photographs(captions_of, path, images, missing)
 
 
-def load_sidecar_captions(folder):
+def load_sidecar_captions(folder: StrPath) -> CaptionedPhotographs:
     r"""Read the photographs of a folder that have a text file of the same name beside them.
 
     ``holiday/beach.jpg`` is described by ``holiday/beach.txt``, one caption a line. Sub-folders are read
@@ -341,7 +362,7 @@ def load_sidecar_captions(folder):
     return CaptionedPhotographs(list(captions_of), list(captions_of.values()))
 
 
-def _lines(path):
+def _lines(path: StrPath) -> Iterator[str]:
     """Lines of a text file, line ends included: only these, not every separator known to Unicode, end one."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"path={str(path)!r} is not a file: pass the file of captions")
@@ -352,9 +373,13 @@ def _lines(path):
             raise ValueError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from error
 
 
-def _table_rows(path, sep):
-    quoting = csv.QUOTE_NONE if sep == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(_lines(path), delimiter=sep, quoting=quoting, strict=True)
+def _table_rows(path: StrPath, sep: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(
+        _lines(path),
+        delimiter=sep,
+        quoting=csv.QUOTE_NONE if sep == "\t" else csv.QUOTE_MINIMAL,
+        strict=True,
+    )
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
@@ -363,7 +388,7 @@ def _table_rows(path, sep):
         raise ValueError(f"{path}, line {reader.line_num}: not a table with sep={sep!r}: {error}") from error
 
 
-def _read_coco(path):
+def _read_coco(path: StrPath) -> tuple[dict[Any, str], list[tuple[Any, str]]]:
     """Give the name of the photograph of every id, and the pairs of id and caption."""
     try:
         data = json.loads("".join(_lines(path)))
@@ -381,7 +406,12 @@ def _read_coco(path):
     return name_of, annotations
 
 
-def _captioned_photographs(captions_of, path, images, missing):
+def _captioned_photographs(
+    captions_of: dict[str, list[str]],
+    path: StrPath,
+    images: StrPath | None,
+    missing: Literal["raise", "ignore"],
+) -> CaptionedPhotographs:
     """Find the photographs, given the captions of each name."""
     if missing not in ("raise", "ignore"):
         raise ValueError(f"missing={missing!r} is unknown: pass 'raise' or 'ignore'")
@@ -395,19 +425,19 @@ def _captioned_photographs(captions_of, path, images, missing):
             f"{len(absent)} of {len(captions_of)} captioned photographs are not in {folder}: {shown}. "
             "Pass images, the folder that holds them, or missing='ignore' to leave out some"
         )
-    absent = set(absent)
-    found = {str(folder / name): captions for name, captions in captions_of.items() if name not in absent}
+    left_out = set(absent)
+    found = {str(folder / name): captions for name, captions in captions_of.items() if name not in left_out}
     return CaptionedPhotographs(list(found), list(found.values()))
 
 
-def _images_folder(path, images):
+def _images_folder(path: StrPath, images: StrPath | None) -> Path:
     if images is not None:
         return _existing_folder(images, "images")
     beside = Path(path).parent / "images"
     return beside if beside.is_dir() else beside.parent
 
 
-def _existing_folder(folder, argument):
+def _existing_folder(folder: StrPath, argument: str) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(

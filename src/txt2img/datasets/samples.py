@@ -1,6 +1,7 @@
 """The photographs that come inside scikit-image and scikit-learn, captioned in English and Spanish."""
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 
 from txt2img._optional import import_optional
@@ -11,7 +12,7 @@ __all__ = ["load_sample_photographs"]
 _LANGUAGES = ("en", "es")
 
 
-def load_sample_photographs(language=("en", "es")):
+def load_sample_photographs(language: str | Sequence[str] = ("en", "es")) -> CaptionedPhotographs:
     """Find the real photographs inside scikit-image and scikit-learn, with captions written for them.
 
     Nothing is downloaded: the pictures are part of the two packages. Of these those are taken that are

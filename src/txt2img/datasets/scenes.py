@@ -1,13 +1,23 @@
 """Drawn scenes with captions in English or Spanish, for tests and examples."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
-from txt2img.datasets._scene_grammar import GRAMMARS
+from txt2img._types import Seed
+from txt2img.datasets._scene_grammar import GRAMMARS, Grammar
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+T = TypeVar("T")
 
 __all__ = ["make_captioned_scenes"]
 
@@ -37,7 +47,7 @@ _STAR = [
     )
 ]
 # What each thing is drawn of, in the square from -1 to 1 with y downwards.
-_PARTS = {
+_PARTS: dict[str, list[tuple[str, list[float]]]] = {
     "ball": [("ellipse", [-1, -1, 1, 1])],
     "box": [("rectangle", [-0.9, -0.9, 0.9, 0.9])],
     "house": [("rectangle", [-0.7, -0.1, 0.7, 1]), ("polygon", [-1, -0.1, 0, -1, 1, -0.1])],
@@ -58,8 +68,13 @@ _GRAIN = 6.0
 
 
 def make_captioned_scenes(
-    n_photographs=200, captions_per_photograph=5, *, language="en", size=(64, 64), random_state=0
-):
+    n_photographs: int = 200,
+    captions_per_photograph: int = 5,
+    *,
+    language: Literal["en", "es"] = "en",
+    size: tuple[int, int] = (64, 64),
+    random_state: Seed = 0,
+) -> tuple[list[Image.Image], list[list[str]]]:
     """Draw scenes of a few coloured things, and describe each of them in several ways.
 
     Two or three things of different colours (balls, boxes, houses, trees, boats, cars, stars, fish; small
@@ -134,7 +149,7 @@ class _Scene:
     things: tuple[_Thing, ...]
 
 
-def _make_scene(rng):
+def _make_scene(rng: np.random.RandomState) -> _Scene:
     n_things = rng.randint(2, 4)
     kinds = rng.choice(list(_PARTS), n_things)
     colours = rng.choice(list(_COLOURS), n_things, replace=False)
@@ -147,7 +162,7 @@ def _make_scene(rng):
     return _Scene(str(rng.choice(list(_BACKGROUNDS))), things)
 
 
-def _draw(scene, size, rng):
+def _draw(scene: _Scene, size: tuple[int, int], rng: np.random.RandomState) -> Image.Image:
     from PIL import Image, ImageDraw
 
     width, height = (side * _OVERSAMPLING for side in size)
@@ -165,7 +180,7 @@ def _draw(scene, size, rng):
     return image.resize(size, Image.Resampling.BOX)
 
 
-def _describe(scene, grammar, rng):
+def _describe(scene: _Scene, grammar: Grammar, rng: np.random.RandomState) -> str:
     first, second = (scene.things[i] for i in rng.permutation(len(scene.things))[:2])
     words = [_pick(grammar.openings, rng), _noun_phrase(first, grammar, rng)]
     if rng.uniform() < 0.6:
@@ -176,19 +191,19 @@ def _describe(scene, grammar, rng):
     return " ".join(filter(None, words))
 
 
-def _relation(first, second):
+def _relation(first: _Thing, second: _Thing) -> str:
     """Say where the first thing lies as seen from the second."""
     if first.column != second.column:
         return "left" if first.column < second.column else "right"
     return "above" if first.row < second.row else "below"
 
 
-def _noun_phrase(thing, grammar, rng):
+def _noun_phrase(thing: _Thing, grammar: Grammar, rng: np.random.RandomState) -> str:
     noun, gender = _pick(grammar.nouns[thing.kind], rng)
     colour = _pick(grammar.colours[thing.colour], rng) if rng.uniform() < 0.7 else ""
     size = _pick(grammar.sizes[thing.size], rng) if rng.uniform() < 0.5 else ""
     return grammar.noun_phrase(noun, gender, colour, size)
 
 
-def _pick(choices, rng):
+def _pick(choices: Sequence[T], rng: np.random.RandomState) -> T:
     return choices[rng.randint(len(choices))]

@@ -1,13 +1,19 @@
 """Scores of queries against a gallery, a bounded block at a time."""
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from txt2img._grouping import photograph_of_caption
+from txt2img._types import Array
 
 BLOCK_BYTES = 64 * 2**20
 
 
-def valid_factors(queries, gallery, bias):
+def valid_factors(
+    queries: ArrayLike, gallery: ArrayLike, bias: ArrayLike | None
+) -> tuple[Array, Array, Array | None]:
     """Return the factors as arrays that fit one another, or say why they do not."""
     queries, gallery = _matrix(queries, "queries"), _matrix(gallery, "gallery")
     if queries.shape[1] != gallery.shape[1]:
@@ -34,7 +40,9 @@ def valid_factors(queries, gallery, bias):
     return queries, gallery, bias
 
 
-def score_blocks(queries, gallery, bias, block_bytes=BLOCK_BYTES):
+def score_blocks(
+    queries: Array, gallery: Array, bias: Array | None, block_bytes: int = BLOCK_BYTES
+) -> Iterator[tuple[slice, Array]]:
     """Yield slices of the queries with their scores, in a buffer that is used again and may be written to.
 
     Photographs with the same descriptor and bias are scored once: a matrix product may round equal rows
@@ -56,7 +64,7 @@ def score_blocks(queries, gallery, bias, block_bytes=BLOCK_BYTES):
         yield block, scores
 
 
-def finite_matrix(values, name):
+def finite_matrix(values: ArrayLike, name: str) -> Array:
     """Return `values` as an array of floats, or say why it is not a matrix of finite numbers."""
     values = _matrix(values, name)
     # The sum is finite for nearly all sound input and needs no temporary array.
@@ -67,7 +75,7 @@ def finite_matrix(values, name):
     return values
 
 
-def _matrix(values, name):
+def _matrix(values: ArrayLike, name: str) -> Array:
     values = np.asarray(values)
     if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "fiu":
         raise ValueError(
@@ -77,7 +85,7 @@ def _matrix(values, name):
     return values.astype(np.result_type(values, np.float32), copy=False)
 
 
-def _check_finite(values, name):
+def _check_finite(values: Array, name: str) -> None:
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         bad = np.flatnonzero(~finite)
@@ -87,11 +95,11 @@ def _check_finite(values, name):
         )
 
 
-def _largest(values):
+def _largest(values: Array) -> float:
     return max(float(values.max()), -float(values.min()))
 
 
-def _without_twins(gallery, bias):
+def _without_twins(gallery: Array, bias: Array | None) -> tuple[Array, Array | None, Array | None]:
     """Keep one of the photographs with the same row and bias; say for each which one, or None if all stay."""
     # Equal rows have equal sums of their bits, read as whole numbers; it spares most galleries the hashing.
     bits = np.ascontiguousarray(gallery).view(np.uint32)

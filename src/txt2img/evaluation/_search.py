@@ -1,13 +1,17 @@
 """The search of an evaluation: who asks, among what, and what is right."""
 
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import joblib
 import numpy as np
 from scipy.sparse import csr_array
 
 from txt2img._top_k import top_k
+from txt2img._types import Array
 from txt2img.evaluation._blocks import score_blocks, valid_factors
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
 from txt2img.evaluation.ranks import count_better_and_tied
@@ -18,6 +22,15 @@ HUBNESS_K = 10
 SCORES_AT_A_TIME = 2**18
 
 
+class Index(Protocol):
+    """What an evaluation asks of the photographs searched, such as an `ImageIndex`."""
+
+    @property
+    def ids_(self) -> Iterable[Hashable]: ...
+
+    def score_factors(self, queries: Array, /) -> tuple[Array, Array, Array | None]: ...
+
+
 class Task(NamedTuple):
     """Queries, candidates, and which candidates are right for which query.
 
@@ -25,16 +38,16 @@ class Task(NamedTuple):
     `photograph_of_candidate` are rows of the index; `numbers` tell the candidates in the whole task.
     """
 
-    queries: np.ndarray
-    candidates: np.ndarray
-    bias: np.ndarray | None
+    queries: Array
+    candidates: Array
+    bias: Array | None
     is_corrected: bool
     right: csr_array
-    photograph_of_query: np.ndarray
-    photograph_of_candidate: np.ndarray
-    numbers: np.ndarray
+    photograph_of_query: Array
+    photograph_of_candidate: Array
+    numbers: Array
 
-    def folds(self, n_folds, n_photographs):
+    def folds(self, n_folds: int | None, n_photographs: int) -> Iterator[tuple[Array, Task]]:
         """Part the photographs in their order; yield the queries and the part of the task of each fold."""
         if n_folds is None:
             yield np.arange(len(self.queries)), self
@@ -46,7 +59,7 @@ class Task(NamedTuple):
             if len(asked):
                 yield asked, self._part(asked, searched)
 
-    def _part(self, asked, searched):
+    def _part(self, asked: Array, searched: Array) -> Task:
         return Task(
             self.queries[asked],
             self.candidates[searched],
@@ -62,16 +75,16 @@ class Task(NamedTuple):
 class Found(NamedTuple):
     """Counts of each query, as in `first_relevant`, and the numbers and scores of its first candidates."""
 
-    n_better: np.ndarray
-    n_tied: np.ndarray
-    n_right: np.ndarray
-    hits: np.ndarray
-    scores: np.ndarray
+    n_better: Array
+    n_tied: Array
+    n_right: Array
+    hits: Array
+    scores: Array
     hubness: float
     hubness_uncorrected: float | None
 
 
-def captions_ask(predicted, index, positions):
+def captions_ask(predicted: Array, index: Index, positions: Array) -> Task:
     """Search photographs by captions, of which each has one right photograph."""
     queries, gallery, bias = valid_factors(*index.score_factors(predicted))
     everywhere = np.arange(len(gallery))
@@ -83,7 +96,7 @@ def captions_ask(predicted, index, positions):
     return Task(queries, gallery, bias, is_corrected, right, positions, everywhere, everywhere)
 
 
-def photographs_ask(predicted, index, positions):
+def photographs_ask(predicted: Array, index: Index, positions: Array) -> Task:
     """Search captions by photographs, those that have captions."""
     candidates, gallery, _ = valid_factors(*index.score_factors(predicted))
     asked, row = np.unique(positions, return_inverse=True)
@@ -96,7 +109,7 @@ def photographs_ask(predicted, index, positions):
     return Task(gallery[asked], candidates, bias, False, right, asked, positions, numbers)
 
 
-def search(task, n_hits):
+def search(task: Task, n_hits: int) -> Found:
     """Find for each query the position of the best right candidate, and the first of all."""
     n_queries, n_candidates = task.right.shape
     n_first = min(max(n_hits, HUBNESS_K), n_candidates)
@@ -104,7 +117,7 @@ def search(task, n_hits):
     first = np.empty((n_queries, n_first), np.intp)
     scores_of_first = np.empty((n_queries, n_first), task.candidates.dtype)
 
-    def read(start, scores):
+    def read(start: int, scores: Array) -> None:
         """Read scores of consecutive queries."""
         rows = slice(start, start + len(scores))
         scores_of_first[rows], first[rows] = top_k(scores, n_first)

@@ -1,15 +1,21 @@
 """Bootstrap over photographs: captions of one photograph are not independent observations."""
 
+from collections.abc import Hashable, Iterable, Iterator
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.utils import check_random_state
 
 from txt2img._grouping import photograph_of_caption
+from txt2img._types import Array, Seed
 
 __all__ = ["bootstrap_intervals", "bootstrap_means"]
 
 
-def bootstrap_means(values, groups, *, n_resamples=1000, random_state=0):
+def bootstrap_means(
+    values: ArrayLike, groups: Iterable[Hashable], *, n_resamples: int = 1000, random_state: Seed = 0
+) -> Array:
     """Resample whole groups with replacement and take the mean over all their observations.
 
     Parameters
@@ -45,7 +51,14 @@ def bootstrap_means(values, groups, *, n_resamples=1000, random_state=0):
     )
 
 
-def bootstrap_intervals(values, groups, *, level=0.95, n_resamples=1000, random_state=0):
+def bootstrap_intervals(
+    values: ArrayLike,
+    groups: Iterable[Hashable],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: Seed = 0,
+) -> tuple[Array, Array]:
     """Say between which limits the means lie, if other groups might have been drawn.
 
     Parameters
@@ -107,10 +120,13 @@ def bootstrap_intervals(values, groups, *, level=0.95, n_resamples=1000, random_
     z = bias + ends[:, np.newaxis]
     left = 1 - acceleration * z
     levels = np.where(left > 0, stats.norm.cdf(bias + z / np.where(left > 0, left, 1)), z > 0)
-    return tuple(np.array([np.quantile(own, at) for own, at in zip(means.T, side)]) for side in levels)
+    low, high = (np.array([np.quantile(own, at) for own, at in zip(means.T, side)]) for side in levels)
+    return low, high
 
 
-def bootstrap_median_interval(values, groups, *, level, n_resamples, random_state):
+def bootstrap_median_interval(
+    values: Array, groups: Iterable[Hashable], *, level: float, n_resamples: int, random_state: Seed
+) -> tuple[float, float]:
     """Do the same for the median of one figure, by expanded percentiles: it is not smooth enough for BCa."""
     _, sizes, group = _by_group(values[:, np.newaxis], groups)
     if len(sizes) == 1:
@@ -126,13 +142,13 @@ def bootstrap_median_interval(values, groups, *, level, n_resamples, random_stat
     return tuple(np.quantile(medians, stats.norm.cdf([-end, end])).tolist())
 
 
-def check_level(level):
+def check_level(level: float) -> None:
     """Say what is wrong with `level`, a probability."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95")
 
 
-def _by_group(values, groups):
+def _by_group(values: ArrayLike, groups: Iterable[Hashable]) -> tuple[Array, Array, Array]:
     """Return sums of shape (n_groups, n_figures), the size of each group, and that of each observation."""
     values = np.asarray(values, dtype=np.float64)
     group = photograph_of_caption(len(values), groups)
@@ -140,7 +156,7 @@ def _by_group(values, groups):
     return sums, np.bincount(group).astype(np.float64), group
 
 
-def _draws(n_groups, n_resamples, random_state):
+def _draws(n_groups: int, n_resamples: int, random_state: Seed) -> Iterator[Array]:
     """Yield how often each group is drawn."""
     rng = check_random_state(random_state)
     for _ in range(n_resamples):

@@ -1,11 +1,12 @@
 """Whether stated probabilities come true."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["expected_calibration_error"]
 
 
-def expected_calibration_error(confidence, correct, n_bins=15):
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, n_bins: int = 15) -> float:
     """Measure how far stated probabilities are from the frequencies observed.
 
     Answers are put into bins of equal width by their confidence; the difference between the mean confidence

@@ -1,12 +1,17 @@
 """Whether one search is better than another, or was lucky."""
 
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 
 from txt2img._grouping import photograph_of_caption
+from txt2img._types import Array, Seed
 from txt2img.evaluation.bootstrap import bootstrap_intervals, check_level
 from txt2img.evaluation.ranks import check_k, found_within, mean_ranks, reciprocal_ranks
 from txt2img.evaluation.readable import readable, readable_ends
+from txt2img.evaluation.report import RetrievalReport
 from txt2img.evaluation.table import Table
 
 __all__ = ["compare"]
@@ -14,7 +19,16 @@ __all__ = ["compare"]
 BLOCK_BYTES = 2**26
 
 
-def compare(a, b, *, names=("a", "b"), level=0.95, n_permutations=10_000, n_resamples=1000, random_state=0):
+def compare(
+    a: RetrievalReport,
+    b: RetrievalReport,
+    *,
+    names: tuple[str, str] = ("a", "b"),
+    level: float = 0.95,
+    n_permutations: int = 10_000,
+    n_resamples: int = 1000,
+    random_state: Seed = 0,
+) -> Table:
     """Compare two evaluations of the same queries among the same photographs.
 
     Parameters
@@ -92,11 +106,11 @@ def compare(a, b, *, names=("a", "b"), level=0.95, n_permutations=10_000, n_resa
     )
 
 
-def _shown(columns, names, level):
+def _shown(columns: dict[str, list[Any]], names: tuple[str, str], level: float) -> dict[str, list[str]]:
     figures = columns["figure"]
 
-    def written(name, **options):
-        return [readable(*pair, **options) for pair in zip(figures, columns[name])]
+    def written(name: str, signed: bool = False) -> list[str]:
+        return [readable(*pair, signed=signed) for pair in zip(figures, columns[name])]
 
     ends = zip(figures, zip(columns["low"], columns["high"]))
     return {
@@ -108,7 +122,7 @@ def _shown(columns, names, level):
     }
 
 
-def _values(report, ks):
+def _values(report: RetrievalReport, ks: Sequence[int]) -> Array:
     """Return what each figure averages, of shape (n_queries, n_figures)."""
     counts = report.n_better, report.n_tied
     found = [found_within(*counts, k, report.n_right) for k in ks]
@@ -116,7 +130,9 @@ def _values(report, ks):
     return np.column_stack([*found, *ranks])
 
 
-def _p_values(difference, photographs, n_permutations, random_state):
+def _p_values(
+    difference: Array, photographs: Iterable[Hashable], n_permutations: int, random_state: Seed
+) -> list[float]:
     photograph = photograph_of_caption(len(difference), photographs)
     sums = np.column_stack([np.bincount(photograph, weights=column) for column in difference.T])
     # Sums of the same numbers in another order may differ by rounding.
@@ -130,7 +146,7 @@ def _p_values(difference, photographs, n_permutations, random_state):
     return ((1 + as_large) / (1 + n_permutations)).tolist()
 
 
-def _check_same_queries(a, b):
+def _check_same_queries(a: RetrievalReport, b: RetrievalReport) -> None:
     if list(a.true_ids) != list(b.true_ids):
         raise ValueError(
             f"the reports are of {a.n_queries} and {b.n_queries} queries whose right photographs differ: "

@@ -1,10 +1,15 @@
 """Evaluation of a search whose right answers are known."""
 
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from txt2img._types import Array
 from txt2img.evaluation._blocks import finite_matrix
-from txt2img.evaluation._search import captions_ask, photographs_ask, search
+from txt2img.evaluation._search import Index, captions_ask, photographs_ask, search
 from txt2img.evaluation.ranks import check_k
 from txt2img.evaluation.report import RetrievalReport
 
@@ -53,13 +58,29 @@ class RetrievalEvaluator(BaseEstimator):
     0.5
     """
 
-    def __init__(self, ks=(1, 2, 5, 10), *, direction="text_to_photograph", n_folds=None, n_hits=10):
+    def __init__(
+        self,
+        ks: Sequence[int] = (1, 2, 5, 10),
+        *,
+        direction: str = "text_to_photograph",
+        n_folds: int | None = None,
+        n_hits: int = 10,
+    ) -> None:
         self.ks = ks
         self.direction = direction
         self.n_folds = n_folds
         self.n_hits = n_hits
 
-    def evaluate(self, predicted, index, true_ids, *, confidence=None, texts=None, columns=None):
+    def evaluate(
+        self,
+        predicted: ArrayLike,
+        index: Index,
+        true_ids: Iterable[Hashable],
+        *,
+        confidence: ArrayLike | None = None,
+        texts: Sequence[str] | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+    ) -> RetrievalReport:
         """Search for every predicted descriptor and note where the right photograph comes.
 
         Parameters
@@ -121,7 +142,8 @@ class RetrievalEvaluator(BaseEstimator):
             )
         known = {name: list(column) for name, column in (columns or {}).items()}
         if captions and texts is not None:
-            known = {"text": texts, "n_words": [len(text.split()) for text in texts]} | known
+            own: dict[str, list[Any]] = {"text": texts, "n_words": [len(text.split()) for text in texts]}
+            known = own | known
         task = (captions_ask if captions else photographs_ask)(predicted, index, positions)
         folds = list(task.folds(self._valid_folds(len(ids)), len(ids)))
         sizes = [len(part.candidates) for _, part in folds]
@@ -155,7 +177,7 @@ class RetrievalEvaluator(BaseEstimator):
             n_searched=np.repeat(sizes, n_asked)[order] if len(set(sizes)) > 1 else None,
         )
 
-    def _valid_folds(self, n_photographs):
+    def _valid_folds(self, n_photographs: int) -> int | None:
         if self.n_folds is None:
             return None
         n_folds = check_k(self.n_folds, name="n_folds")
@@ -166,13 +188,13 @@ class RetrievalEvaluator(BaseEstimator):
         return n_folds
 
 
-def _valid_ks(ks, n_gallery):
+def _valid_ks(ks: Sequence[int], n_gallery: int) -> tuple[int, ...]:
     if isinstance(ks, str) or not np.iterable(ks) or len(ks := tuple(ks)) == 0:
         raise ValueError(f"ks is {ks!r}; it must be a sequence of whole numbers such as (1, 5, 10)")
     return tuple(check_k(k, n_gallery, name="an entry of ks") for k in ks)
 
 
-def _positions(true_ids, ids):
+def _positions(true_ids: list[Hashable], ids: list[Hashable]) -> Array:
     position = {photograph: row for row, photograph in enumerate(ids)}
     missing = list(dict.fromkeys(photograph for photograph in true_ids if photograph not in position))
     if missing:
@@ -184,14 +206,14 @@ def _positions(true_ids, ids):
     return np.array([position[photograph] for photograph in true_ids], dtype=np.intp)
 
 
-def _valid_texts(texts, n_captions):
+def _valid_texts(texts: Sequence[str], n_captions: int) -> list[str]:
     texts = list(texts)
     if len(texts) != n_captions:
         raise ValueError(f"texts has {len(texts)} entries but there are {n_captions} captions")
     return texts
 
 
-def _as_objects(values):
+def _as_objects(values: Sequence[Any]) -> Array:
     """Make an array of one dimension, whatever the values are."""
     array = np.empty(len(values), dtype=object)
     array[:] = list(values)

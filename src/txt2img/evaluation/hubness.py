@@ -1,14 +1,23 @@
 """Hubs: photographs that come up for everything."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from txt2img._types import Array
 from txt2img.evaluation._blocks import BLOCK_BYTES, score_blocks, valid_factors
 from txt2img.evaluation.ranks import check_k
 
 __all__ = ["k_occurrence", "k_occurrence_skewness"]
 
 
-def k_occurrence(queries, gallery, k, *, bias=None, block_bytes=BLOCK_BYTES):
+def k_occurrence(
+    queries: ArrayLike,
+    gallery: ArrayLike,
+    k: int,
+    *,
+    bias: ArrayLike | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Array:
     """Count how often each photograph is among the first k of a query.
 
     Parameters
@@ -44,7 +53,7 @@ def k_occurrence(queries, gallery, k, *, bias=None, block_bytes=BLOCK_BYTES):
     return counts
 
 
-def k_occurrence_skewness(counts):
+def k_occurrence_skewness(counts: ArrayLike) -> float:
     """Measure hubness: how unevenly the photographs share the places in the lists of hits.
 
     Parameters
@@ -71,6 +80,7 @@ def k_occurrence_skewness(counts):
     >>> round(k_occurrence_skewness([0, 0, 0, 0, 10]), 2)
     1.5
     """
-    deviations = np.asarray(counts, dtype=np.float64) - np.mean(counts)
+    counts = np.asarray(counts, dtype=np.float64)
+    deviations = counts - counts.mean()
     spread = deviations.std()
     return float(np.mean(deviations**3) / spread**3) if spread > 0 else 0.0

@@ -1,9 +1,17 @@
 """The table of single queries."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from txt2img.evaluation.table import Table
 
+if TYPE_CHECKING:
+    from txt2img.evaluation.report import RetrievalReport
 
-def queries_table(report, rows, n_hits=None):
+
+def queries_table(report: RetrievalReport, rows: Sequence[int], n_hits: int | None = None) -> Table:
     """Tell what is known of queries, and what came first.
 
     Parameters
@@ -34,10 +42,11 @@ def queries_table(report, rows, n_hits=None):
     if report.hit_ids is not None:
         for i in range(report.hit_ids.shape[1])[:n_hits]:
             columns[f"hit_{i + 1}"] = [report.hit_ids[row, i] for row in rows]
-            columns[f"score_{i + 1}"] = [float(report.hit_scores[row, i]) for row in rows]
+            if report.hit_scores is not None:
+                columns[f"score_{i + 1}"] = [float(report.hit_scores[row, i]) for row in rows]
             shown[f"hit {i + 1}"] = columns[f"hit_{i + 1}"]
     return Table(columns, shown)
 
 
-def _cell(value):
+def _cell(value: object) -> object:
     return f"{value:.4g}" if isinstance(value, float) else value

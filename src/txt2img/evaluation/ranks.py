@@ -8,10 +8,13 @@ Where several answers are right, as the five captions of a photograph, the rank 
 and a third count says how many of the tied ones are right; see `first_relevant`.
 """
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from txt2img._types import Array
 from txt2img.evaluation._blocks import BLOCK_BYTES, finite_matrix, score_blocks, valid_factors
 
 __all__ = [
@@ -27,7 +30,7 @@ __all__ = [
 ]
 
 
-def better_and_tied(scores, positions):
+def better_and_tied(scores: ArrayLike, positions: ArrayLike) -> tuple[Array, Array]:
     """Count the photographs that score better than the right one, and those that score the same.
 
     Parameters
@@ -61,7 +64,14 @@ def better_and_tied(scores, positions):
     return count_better_and_tied(scores, scores[np.arange(len(scores)), positions])
 
 
-def better_and_tied_blockwise(queries, gallery, positions, *, bias=None, block_bytes=BLOCK_BYTES):
+def better_and_tied_blockwise(
+    queries: ArrayLike,
+    gallery: ArrayLike,
+    positions: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> tuple[Array, Array]:
     """Do what `better_and_tied` does, without ever holding all the scores.
 
     The score of photograph j for query i is ``queries[i] @ gallery[j] + bias[j]``. With rows of unit
@@ -118,7 +128,7 @@ def better_and_tied_blockwise(queries, gallery, positions, *, bias=None, block_b
     return n_better, n_tied
 
 
-def mean_ranks(n_better, n_tied, n_right=None):
+def mean_ranks(n_better: ArrayLike, n_tied: ArrayLike, n_right: ArrayLike | None = None) -> Array:
     """Compute the rank of the right photograph of each query, counted from 1; among ties its expectation.
 
     Parameters
@@ -144,7 +154,7 @@ def mean_ranks(n_better, n_tied, n_right=None):
     return n_better + (n_tied + 1) / (2 if n_right is None else n_right + 1)
 
 
-def recall_at(n_better, n_tied, k, n_right=None):
+def recall_at(n_better: ArrayLike, n_tied: ArrayLike, k: int, n_right: ArrayLike | None = None) -> float:
     """Compute recall@k: the share of queries whose right photograph is among the first k.
 
     Parameters
@@ -173,7 +183,7 @@ def recall_at(n_better, n_tied, k, n_right=None):
     return float(found_within(n_better, n_tied, k, n_right).mean())
 
 
-def median_rank(n_better, n_tied, n_right=None):
+def median_rank(n_better: ArrayLike, n_tied: ArrayLike, n_right: ArrayLike | None = None) -> float:
     """Compute the median of `mean_ranks`.
 
     Parameters
@@ -197,7 +207,7 @@ def median_rank(n_better, n_tied, n_right=None):
     return float(np.median(mean_ranks(n_better, n_tied, n_right)))
 
 
-def mean_rank(n_better, n_tied, n_right=None):
+def mean_rank(n_better: ArrayLike, n_tied: ArrayLike, n_right: ArrayLike | None = None) -> float:
     """Compute the mean of `mean_ranks`.
 
     Parameters
@@ -221,7 +231,7 @@ def mean_rank(n_better, n_tied, n_right=None):
     return float(np.mean(mean_ranks(n_better, n_tied, n_right)))
 
 
-def mean_reciprocal_rank(n_better, n_tied, n_right=None):
+def mean_reciprocal_rank(n_better: ArrayLike, n_tied: ArrayLike, n_right: ArrayLike | None = None) -> float:
     """Compute the mean of 1 / rank (MRR).
 
     Parameters
@@ -248,7 +258,9 @@ def mean_reciprocal_rank(n_better, n_tied, n_right=None):
     return float(reciprocal_ranks(n_better, n_tied, n_right).mean())
 
 
-def retrieval_figures(n_better, n_tied, ks, n_right=None):
+def retrieval_figures(
+    n_better: ArrayLike, n_tied: ArrayLike, ks: Sequence[int], n_right: ArrayLike | None = None
+) -> dict[str, float]:
     """Compute all the figures at once.
 
     Parameters
@@ -278,7 +290,9 @@ def retrieval_figures(n_better, n_tied, ks, n_right=None):
     }
 
 
-def chance_levels(n_gallery, ks, n_right=None):
+def chance_levels(
+    n_gallery: ArrayLike, ks: Sequence[int], n_right: ArrayLike | None = None
+) -> dict[str, float]:
     """Compute the same figures for photographs in random order.
 
     Parameters
@@ -302,12 +316,14 @@ def chance_levels(n_gallery, ks, n_right=None):
     >>> chance_levels(4, ks=(1, 2))
     {'R@1': 0.25, 'R@2': 0.5, 'median_rank': 2.5, 'mean_rank': 2.5, 'MRR': 0.5208333333333333}
     """
-    if np.ndim(n_gallery) == 0:
-        n_gallery = np.full(1 if n_right is None else len(n_right), check_k(n_gallery, name="n_gallery"))
-    return retrieval_figures(np.zeros(len(n_gallery), np.intp), n_gallery, ks, n_right)
+    n_searched = np.asarray(n_gallery)
+    if n_searched.ndim == 0:
+        n_queries = 1 if n_right is None else len(np.asarray(n_right))
+        n_searched = np.full(n_queries, check_k(n_searched.item(), name="n_gallery"))
+    return retrieval_figures(np.zeros(len(n_searched), np.intp), n_searched, ks, n_right)
 
 
-def found_within(n_better, n_tied, k, n_right=None):
+def found_within(n_better: ArrayLike, n_tied: ArrayLike, k: int, n_right: ArrayLike | None = None) -> Array:
     """Say of each query with what probability a right photograph is among the first k."""
     n_better, n_tied, n_right = _valid_counts(n_better, n_tied, n_right)
     looked_at = np.clip(check_k(k) - n_better, 0, n_tied)
@@ -319,7 +335,7 @@ def found_within(n_better, n_tied, k, n_right=None):
     return 1 - missed
 
 
-def reciprocal_ranks(n_better, n_tied, n_right=None):
+def reciprocal_ranks(n_better: ArrayLike, n_tied: ArrayLike, n_right: ArrayLike | None = None) -> Array:
     """Compute the expected 1 / rank of each query."""
     n_better, n_tied, n_right = _valid_counts(n_better, n_tied, n_right)
     if n_right is None:
@@ -329,18 +345,18 @@ def reciprocal_ranks(n_better, n_tied, n_right=None):
     return np.array([_reciprocal_of_first(*each) for each in cases.tolist()])[case.ravel()]
 
 
-def harmonic_numbers(n):
+def harmonic_numbers(n: int) -> Array:
     """Return H_0, H_1, ..., H_n."""
     return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
 
 
-def count_better_and_tied(scores, right):
+def count_better_and_tied(scores: Array, right: Array) -> tuple[Array, Array]:
     """Count in each row the scores above and equal to one."""
     right = right[:, np.newaxis]
     return np.count_nonzero(scores > right, axis=1), np.count_nonzero(scores == right, axis=1)
 
 
-def check_k(k, n_gallery=None, *, name="k"):
+def check_k(k: int, n_gallery: int | None = None, *, name: str = "k") -> int:
     """Return `k`, or say what is wrong with it as a number of photographs."""
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise ValueError(f"{name} is {k!r}; it must be a whole number, 1 or more")
@@ -352,7 +368,7 @@ def check_k(k, n_gallery=None, *, name="k"):
     return int(k)
 
 
-def _valid_positions(positions, n_queries, n_gallery):
+def _valid_positions(positions: ArrayLike, n_queries: int, n_gallery: int) -> Array:
     positions = np.asarray(positions)
     if positions.shape != (n_queries,) or positions.dtype.kind not in "iu":
         raise ValueError(
@@ -367,7 +383,9 @@ def _valid_positions(positions, n_queries, n_gallery):
     return positions
 
 
-def _valid_counts(n_better, n_tied, n_right):
+def _valid_counts(
+    n_better: ArrayLike, n_tied: ArrayLike, n_right: ArrayLike | None
+) -> tuple[Array, Array, Array | None]:
     n_better, n_tied = np.asarray(n_better), np.asarray(n_tied)
     if n_better.shape != n_tied.shape or n_better.ndim != 1 or n_better.size == 0:
         raise ValueError(
@@ -398,7 +416,7 @@ def _valid_counts(n_better, n_tied, n_right):
     return n_better, n_tied, n_right.astype(np.intp, copy=False)
 
 
-def _reciprocal_of_first(n_better, n_tied, n_right):
+def _reciprocal_of_first(n_better: int, n_tied: int, n_right: int) -> float:
     """Average 1 / rank of the first of `n_right` among `n_tied` in random order."""
     place = np.arange(1, n_tied - n_right + 2)
     # Of the orders in which the first one is not before `place`, the share in which it is at `place`.

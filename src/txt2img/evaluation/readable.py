@@ -3,7 +3,7 @@
 import math
 
 
-def readable(name, value, *, signed=False):
+def readable(name: str, value: float, *, signed: bool = False) -> str:
     """Round a figure: recall in per cent, ranks to one decimal."""
     sign = "+" if signed else ""
     if name.startswith("R@"):
@@ -11,7 +11,7 @@ def readable(name, value, *, signed=False):
     return f"{value:{sign}.3f}" if name == "MRR" else f"{value:{sign},.1f}"
 
 
-def readable_ends(name, ends, *, signed=False):
+def readable_ends(name: str, ends: tuple[float, float], *, signed: bool = False) -> str:
     """Write an interval; nothing if it is not known."""
     if not all(map(math.isfinite, ends)):
         return ""
@@ -19,6 +19,6 @@ def readable_ends(name, ends, *, signed=False):
     return f"{low.removesuffix(' %')} to {high}"
 
 
-def percent(share):
+def percent(share: float) -> str:
     """Write a share in per cent."""
     return f"{100 * share:.1f} %"

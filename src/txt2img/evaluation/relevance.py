@@ -6,8 +6,10 @@ every figure is its expected value when ties are broken at random.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
+from txt2img._types import Array, Matrix
 from txt2img.evaluation._blocks import BLOCK_BYTES, score_blocks, valid_factors
 from txt2img.evaluation.ranks import check_k, harmonic_numbers
 
@@ -20,7 +22,14 @@ __all__ = [
 ]
 
 
-def relevant_better_and_tied(queries, gallery, relevance, *, bias=None, block_bytes=BLOCK_BYTES):
+def relevant_better_and_tied(
+    queries: ArrayLike,
+    gallery: ArrayLike,
+    relevance: Matrix | ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> tuple[Array, Array]:
     """Count for every right photograph those that score better, and those that score the same.
 
     The scores are those of `better_and_tied_blockwise`, of which only a block is held at a time. It serves
@@ -75,7 +84,9 @@ def relevant_better_and_tied(queries, gallery, relevance, *, bias=None, block_by
     return n_better, n_tied
 
 
-def first_relevant(n_better, n_tied, relevance):
+def first_relevant(
+    n_better: ArrayLike, n_tied: ArrayLike, relevance: Matrix | ArrayLike
+) -> tuple[Array, Array, Array]:
     """Find the best of the right photographs of each query, whose rank the field reports.
 
     Parameters
@@ -113,7 +124,7 @@ def first_relevant(n_better, n_tied, relevance):
     )
 
 
-def average_precision(n_better, n_tied, relevance):
+def average_precision(n_better: ArrayLike, n_tied: ArrayLike, relevance: Matrix | ArrayLike) -> Array:
     """Compute the average precision of each query.
 
     Parameters
@@ -156,7 +167,7 @@ def average_precision(n_better, n_tied, relevance):
     return np.bincount(query, precision) / np.diff(relevance.indptr)
 
 
-def mean_average_precision(n_better, n_tied, relevance):
+def mean_average_precision(n_better: ArrayLike, n_tied: ArrayLike, relevance: Matrix | ArrayLike) -> float:
     """Compute the mean of `average_precision` (mAP).
 
     Parameters
@@ -180,7 +191,9 @@ def mean_average_precision(n_better, n_tied, relevance):
     return float(average_precision(n_better, n_tied, relevance).mean())
 
 
-def ndcg_at(n_better, n_tied, relevance, k=None):
+def ndcg_at(
+    n_better: ArrayLike, n_tied: ArrayLike, relevance: Matrix | ArrayLike, k: int | None = None
+) -> float:
     r"""Compute the normalised discounted cumulative gain (nDCG) of the first k.
 
     Parameters
@@ -215,7 +228,7 @@ def ndcg_at(n_better, n_tied, relevance, k=None):
     discounts = np.append(0, np.cumsum(1 / np.log2(np.arange(2, k + 2))))
     query, grades = _query_of_each(relevance), relevance.data
 
-    def cumulated(first, n):
+    def cumulated(first: Array, n: Array | int) -> Array:
         """Discounts of ranks first + 1 to first + n, those after k being none, averaged; times the grades."""
         discount = (discounts[np.minimum(first + n, k)] - discounts[np.minimum(first, k)]) / n
         return np.bincount(query, grades * discount)
@@ -225,7 +238,7 @@ def ndcg_at(n_better, n_tied, relevance, k=None):
     return float(np.mean(cumulated(n_better, n_tied) / cumulated(best, 1)))
 
 
-def _valid_relevance(relevance, shape=None):
+def _valid_relevance(relevance: Matrix | ArrayLike, shape: tuple[int, int] | None = None) -> csr_array:
     """Return a CSR array of the positive grades, columns in order, or say what is wrong."""
     relevance = csr_array(relevance, copy=True)
     if relevance.ndim != 2 or (shape is not None and relevance.shape != shape):
@@ -251,7 +264,9 @@ def _valid_relevance(relevance, shape=None):
     return relevance
 
 
-def _valid_counts(n_better, n_tied, relevance):
+def _valid_counts(
+    n_better: ArrayLike, n_tied: ArrayLike, relevance: Matrix | ArrayLike
+) -> tuple[Array, Array, csr_array]:
     relevance = _valid_relevance(relevance)
     n_better, n_tied = np.asarray(n_better), np.asarray(n_tied)
     whole = n_better.dtype.kind in "iu" and n_tied.dtype.kind in "iu"
@@ -268,5 +283,5 @@ def _valid_counts(n_better, n_tied, relevance):
     return n_better, n_tied, relevance
 
 
-def _query_of_each(relevance):
+def _query_of_each(relevance: csr_array) -> Array:
     return np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))

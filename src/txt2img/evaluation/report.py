@@ -1,9 +1,14 @@
 """What an evaluation found."""
 
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from txt2img._types import Array, Seed
 from txt2img.evaluation.bootstrap import bootstrap_intervals, bootstrap_median_interval, check_level
 from txt2img.evaluation.calibration import expected_calibration_error
 from txt2img.evaluation.queries import queries_table
@@ -19,13 +24,18 @@ from txt2img.evaluation.ranks import (
     reciprocal_ranks,
     retrieval_figures,
 )
-from txt2img.evaluation.readable import percent, readable, readable_ends
 from txt2img.evaluation.slices import slice_labels, slices_table
+from txt2img.evaluation.summary import summary_table, summary_text
 from txt2img.evaluation.table import Table, to_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+    from txt2img.evaluation.displays import RankHistogramDisplay
 
 __all__ = ["RetrievalReport"]
 
-TITLE = {"text_to_photograph": ("queries", "photographs"), "photograph_to_text": ("photographs", "captions")}
 PER_QUERY = (
     "n_better",
     "n_tied",
@@ -96,23 +106,23 @@ class RetrievalReport:
     5.5
     """
 
-    n_better: np.ndarray
-    n_tied: np.ndarray
-    ks: tuple
+    n_better: Array
+    n_tied: Array
+    ks: tuple[int, ...]
     n_gallery: int
-    true_ids: list
+    true_ids: Sequence[Hashable] | Array
     hubness: float | None = None
     hubness_uncorrected: float | None = None
-    confidence: np.ndarray | None = None
-    columns: dict | None = None
-    hit_ids: np.ndarray | None = None
-    hit_scores: np.ndarray | None = None
+    confidence: Array | None = None
+    columns: Mapping[str, Sequence[Any]] = None  # type: ignore[assignment]  # __post_init__ makes it {}
+    hit_ids: Array | None = None
+    hit_scores: Array | None = None
     direction: str = "text_to_photograph"
-    n_right: np.ndarray | None = None
-    n_answers: np.ndarray | None = None
-    n_searched: np.ndarray | None = None
+    n_right: Array | None = None
+    n_answers: Array | None = None
+    n_searched: Array | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.columns is None:
             object.__setattr__(self, "columns", {})
         if not len(self.n_better) == len(self.n_tied) == len(self.true_ids):
@@ -131,60 +141,60 @@ class RetrievalReport:
                 )
 
     @property
-    def n_queries(self):
+    def n_queries(self) -> int:
         """Number of queries."""
         return len(self.n_better)
 
     @property
-    def ranks(self):
+    def ranks(self) -> Array:
         """Rank of the right photograph of each query, counted from 1; among ties its expectation."""
         return mean_ranks(self.n_better, self.n_tied, self.n_right)
 
     @property
-    def median_rank(self):
+    def median_rank(self) -> float:
         """Median of `ranks`."""
         return median_rank(self.n_better, self.n_tied, self.n_right)
 
     @property
-    def mean_rank(self):
+    def mean_rank(self) -> float:
         """Mean of `ranks`."""
         return mean_rank(self.n_better, self.n_tied, self.n_right)
 
     @property
-    def mrr(self):
+    def mrr(self) -> float:
         """Mean reciprocal rank."""
         return mean_reciprocal_rank(self.n_better, self.n_tied, self.n_right)
 
     @property
-    def first_is_right(self):
+    def first_is_right(self) -> Array:
         """Whether a right photograph came first for each query, before all others."""
         return (self.n_better == 0) & (self.n_tied == (1 if self.n_right is None else self.n_right))
 
     @property
-    def brier_score(self):
+    def brier_score(self) -> float | None:
         """Mean squared difference between `confidence` and what came true; None without confidence."""
         if self.confidence is None:
             return None
         return float(np.mean((self.confidence - self.first_is_right) ** 2))
 
     @property
-    def calibration_error(self):
+    def calibration_error(self) -> float | None:
         """`expected_calibration_error` of `confidence`; None without confidence."""
         if self.confidence is None:
             return None
         return expected_calibration_error(self.confidence, self.first_is_right)
 
     @property
-    def chance(self):
+    def chance(self) -> dict[str, float]:
         """The figures of `to_dict` for photographs in random order."""
         return self._chance(self.ks)
 
     @property
-    def queries(self):
+    def queries(self) -> Table:
         """Table of the queries: right photograph, rank, `columns`, and the first photographs that came."""
         return queries_table(self, range(self.n_queries))
 
-    def recall_at(self, k):
+    def recall_at(self, k: int) -> float:
         """Compute the share of queries whose right photograph is among the first k.
 
         Parameters
@@ -199,7 +209,7 @@ class RetrievalReport:
         """
         return recall_at(self.n_better, self.n_tied, check_k(k, self.n_gallery), self.n_right)
 
-    def chance_at(self, k):
+    def chance_at(self, k: int) -> float:
         """Compute recall@k for photographs in random order.
 
         Parameters
@@ -214,7 +224,23 @@ class RetrievalReport:
         """
         return self._chance([check_k(k, self.n_gallery)])[f"R@{k}"]
 
-    def recall_interval(self, k, level=0.95, n_resamples=1000, random_state=0):
+    @overload
+    def recall_interval(
+        self, k: int, level: float = ..., n_resamples: int = ..., random_state: Seed = ...
+    ) -> tuple[float, float]: ...
+
+    @overload
+    def recall_interval(
+        self, k: Sequence[int] | Array, level: float = ..., n_resamples: int = ..., random_state: Seed = ...
+    ) -> tuple[Array, Array]: ...
+
+    def recall_interval(
+        self,
+        k: int | Sequence[int] | Array,
+        level: float = 0.95,
+        n_resamples: int = 1000,
+        random_state: Seed = 0,
+    ) -> tuple[float, float] | tuple[Array, Array]:
         """Say how sure recall@k is, given that other photographs might have been drawn.
 
         Parameters
@@ -252,7 +278,9 @@ class RetrievalReport:
         high = np.where((found == 0).all(axis=0), 1 - furthest, high)
         return (low, high) if np.ndim(k) else (float(low[0]), float(high[0]))
 
-    def intervals(self, level=0.95, n_resamples=1000, random_state=0):
+    def intervals(
+        self, level: float = 0.95, n_resamples: int = 1000, random_state: Seed = 0
+    ) -> dict[str, tuple[float, float]]:
         """Say how sure all the figures are, as `recall_interval` does of recall.
 
         Parameters
@@ -269,7 +297,7 @@ class RetrievalReport:
         dict of str to tuple of float
             Low and high limit of each figure of `to_dict`; NaN with a single photograph.
         """
-        options = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
+        options: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
         recalls = zip(*(ends.tolist() for ends in self.recall_interval(self.ks, **options)))
         counts = self.n_better, self.n_tied, self.n_right
         means = np.column_stack([self.ranks, reciprocal_ranks(*counts)])
@@ -280,7 +308,7 @@ class RetrievalReport:
             "MRR": (float(low[1]), float(high[1])),
         }
 
-    def subset(self, queries):
+    def subset(self, queries: Sequence[int] | Array) -> RetrievalReport:
         """Make the report of some of the queries.
 
         Parameters
@@ -306,7 +334,15 @@ class RetrievalReport:
             **{name: np.asarray(value)[rows] for name, value in arrays.items() if value is not None},
         )
 
-    def slices(self, by, *, bins=None, level=0.95, n_resamples=1000, random_state=0):
+    def slices(
+        self,
+        by: str | Sequence[Any] | Array,
+        *,
+        bins: int | None = None,
+        level: float = 0.95,
+        n_resamples: int = 1000,
+        random_state: Seed = 0,
+    ) -> Table:
         """Tell the figures of every part of the queries.
 
         Parameters
@@ -333,11 +369,11 @@ class RetrievalReport:
         name, values = (by, self._column(by)) if isinstance(by, str) else ("part", list(by))
         if len(values) != self.n_queries:
             raise ValueError(f"by has {len(values)} entries but there are {self.n_queries} queries")
-        options = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
+        options: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
         parts = slice_labels(values, None if bins is None else check_k(bins, name="bins"))
         return slices_table(name, {label: self.subset(chosen) for label, chosen in parts}, options)
 
-    def worst(self, n=10, *, n_hits=3):
+    def worst(self, n: int = 10, *, n_hits: int = 3) -> Table:
         """List the queries whose right photograph came last, and what came first instead.
 
         Parameters
@@ -355,7 +391,7 @@ class RetrievalReport:
         order = np.argsort(-self.ranks, kind="stable")[: check_k(n, name="n")]
         return queries_table(self, order.tolist(), n_hits)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, float]:
         """Collect the figures.
 
         Returns
@@ -365,7 +401,7 @@ class RetrievalReport:
         """
         return retrieval_figures(self.n_better, self.n_tied, self.ks, self.n_right)
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Make a DataFrame of the queries, with the columns of `queries`.
 
         Returns
@@ -375,7 +411,7 @@ class RetrievalReport:
         """
         return self.queries.to_frame()
 
-    def to_json(self, *, queries=False):
+    def to_json(self, *, queries: bool = False) -> str:
         """Write the figures as JSON.
 
         Parameters
@@ -402,7 +438,7 @@ class RetrievalReport:
         }
         return to_json(data | ({"queries": self.queries.columns} if queries else {}))
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """Write the figures, their intervals and the level of chance as a Markdown table.
 
         Returns
@@ -410,9 +446,9 @@ class RetrievalReport:
         str
             Table, recall in per cent.
         """
-        return self._table().to_markdown()
+        return summary_table(self).to_markdown()
 
-    def to_latex(self):
+    def to_latex(self) -> str:
         """Write the figures, their intervals and the level of chance as a LaTeX table.
 
         Returns
@@ -420,9 +456,9 @@ class RetrievalReport:
         str
             A ``tabular`` with the rules of the package booktabs, recall in per cent.
         """
-        return self._table().to_latex()
+        return summary_table(self).to_latex()
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> RankHistogramDisplay:
         """Draw the histogram of ranks against chance.
 
         Parameters
@@ -439,47 +475,21 @@ class RetrievalReport:
 
         return RankHistogramDisplay.from_report(self, ax=ax)
 
-    def __str__(self):
-        table = self._table()
-        lines = [table.title, f"{'':12}{'found':>10}{'95 % interval':>18}{'chance':>10}"]
-        lines += [
-            f"{name:12}{found:>10}{ends:>18}{chance:>10}"
-            for name, found, ends, chance in zip(*table.columns.values())
-        ]
-        if self.hubness is not None:
-            lines.append(f"{'hubness':12}{self.hubness:>10.2f}")
-        if self.hubness_uncorrected is not None:
-            lines[-1] += f"{f'{self.hubness_uncorrected:.2f} uncorrected':>28}"
-        if self.confidence is not None:
-            lines.append(
-                f"{'confidence':12}{percent(np.mean(self.confidence)):>10}"
-                f"    calibration error {self.calibration_error:.3f}, Brier score {self.brier_score:.3f}"
-            )
-        return "\n".join(lines)
+    def __str__(self) -> str:
+        return summary_text(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         figures = ", ".join(f"{name}={value:.4g}" for name, value in self.to_dict().items())
         return f"RetrievalReport(n_queries={self.n_queries}, n_gallery={self.n_gallery}, {figures})"
 
-    def _repr_html_(self):
-        return self._table().to_html()
+    def _repr_html_(self) -> str:
+        return summary_table(self).to_html()
 
-    def _chance(self, ks):
+    def _chance(self, ks: Sequence[int]) -> dict[str, float]:
         n_searched = self.n_gallery if self.n_searched is None else self.n_searched
         return chance_levels(n_searched, ks, self.n_answers)
 
-    def _table(self):
-        found, chance, ends = self.to_dict(), self.chance, self.intervals()
-        columns = {
-            "": [name.replace("_", " ") for name in found],
-            "found": [readable(*pair) for pair in found.items()],
-            "95 % interval": [readable_ends(name, ends[name]) for name in found],
-            "chance": [readable(*pair) for pair in chance.items()],
-        }
-        asked, searched = TITLE[self.direction]
-        return Table(columns, title=f"{self.n_queries:,} {asked}, {self.n_gallery:,} {searched}")
-
-    def _column(self, name):
+    def _column(self, name: str) -> list[Any]:
         if name not in self.columns:
             known = ", ".join(map(repr, self.columns)) or "none: pass texts or columns to the evaluation"
             raise ValueError(f"by is {name!r}, which is not a column of the queries; there are {known}")

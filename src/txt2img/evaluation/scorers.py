@@ -6,11 +6,16 @@ that is searched are the distinct photographs of `y_true`, in cross-validation t
 score therefore depends on the size of the fold.
 """
 
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import make_scorer
 from sklearn.preprocessing import normalize
 
 from txt2img._grouping import photograph_of_caption
+from txt2img._types import Array
 from txt2img.evaluation._blocks import finite_matrix
 from txt2img.evaluation.ranks import (
     better_and_tied_blockwise,
@@ -32,8 +37,13 @@ __all__ = [
     "recall_scorer",
 ]
 
+Metric: TypeAlias = Literal["cosine", "inner_product", "euclidean"]
+Scorer: TypeAlias = Callable[[Any, Any, Any], float]
 
-def recall_at_k_score(y_true, y_pred, *, k=5, metric="cosine"):
+
+def recall_at_k_score(
+    y_true: ArrayLike, y_pred: ArrayLike, *, k: int = 5, metric: Metric = "cosine"
+) -> float:
     """Compute the share of captions whose photograph is among the first k of the distinct ones.
 
     Parameters
@@ -70,7 +80,7 @@ def recall_at_k_score(y_true, y_pred, *, k=5, metric="cosine"):
     return recall_at(n_better, n_tied, check_k(k, n_gallery))
 
 
-def median_rank_score(y_true, y_pred, *, metric="cosine"):
+def median_rank_score(y_true: ArrayLike, y_pred: ArrayLike, *, metric: Metric = "cosine") -> float:
     """Compute the median rank of the right photograph among the distinct ones; lower is better.
 
     Parameters
@@ -97,7 +107,7 @@ def median_rank_score(y_true, y_pred, *, metric="cosine"):
     return median_rank(n_better, n_tied)
 
 
-def mean_reciprocal_rank_score(y_true, y_pred, *, metric="cosine"):
+def mean_reciprocal_rank_score(y_true: ArrayLike, y_pred: ArrayLike, *, metric: Metric = "cosine") -> float:
     """Compute the mean reciprocal rank of the right photograph among the distinct ones.
 
     Parameters
@@ -124,7 +134,7 @@ def mean_reciprocal_rank_score(y_true, y_pred, *, metric="cosine"):
     return mean_reciprocal_rank(n_better, n_tied)
 
 
-def recall_scorer(k=5, *, metric="cosine"):
+def recall_scorer(k: int = 5, *, metric: Metric = "cosine") -> Scorer:
     """Make a scorer of recall@k for ``scoring=``.
 
     Parameters
@@ -156,7 +166,7 @@ def recall_scorer(k=5, *, metric="cosine"):
     return make_scorer(recall_at_k_score, k=check_k(k), metric=metric)
 
 
-def median_rank_scorer(*, metric="cosine"):
+def median_rank_scorer(*, metric: Metric = "cosine") -> Scorer:
     """Make a scorer of the median rank, negated so that greater is better.
 
     Parameters
@@ -181,7 +191,7 @@ def median_rank_scorer(*, metric="cosine"):
     return make_scorer(median_rank_score, greater_is_better=False, metric=metric)
 
 
-def mean_reciprocal_rank_scorer(*, metric="cosine"):
+def mean_reciprocal_rank_scorer(*, metric: Metric = "cosine") -> Scorer:
     """Make a scorer of the mean reciprocal rank.
 
     Parameters
@@ -211,13 +221,13 @@ recall_at_5 = recall_scorer(5)
 recall_at_10 = recall_scorer(10)
 
 
-def _counts(y_true, y_pred, metric):
+def _counts(y_true: ArrayLike, y_pred: ArrayLike, metric: Metric) -> tuple[Array, Array, int]:
     y_pred, gallery, photograph = predictions_and_gallery(y_true, y_pred)
     queries, gallery, bias = _score_factors(y_pred, gallery, metric)
     return *better_and_tied_blockwise(queries, gallery, photograph, bias=bias), len(gallery)
 
 
-def predictions_and_gallery(y_true, y_pred):
+def predictions_and_gallery(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array, Array]:
     """Check both; return `y_pred`, the distinct rows of `y_true`, and which of them is right for each."""
     y_true, y_pred = finite_matrix(y_true, "y_true"), finite_matrix(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
@@ -229,7 +239,7 @@ def predictions_and_gallery(y_true, y_pred):
     return y_pred, y_true[first_caption], photograph
 
 
-def _score_factors(queries, gallery, metric):
+def _score_factors(queries: Array, gallery: Array, metric: Metric) -> tuple[Array, Array, Array | None]:
     if metric == "cosine":
         return normalize(queries), normalize(gallery), None
     if metric == "inner_product":

@@ -1,15 +1,23 @@
 """Parts of the queries, by value or by quantile."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from txt2img._types import Array
 from txt2img.evaluation.readable import readable, readable_ends
 from txt2img.evaluation.table import Table
+
+if TYPE_CHECKING:
+    from txt2img.evaluation.report import RetrievalReport
 
 MISSING = "missing"
 MOST_VALUES, BINS = 10, 4
 
 
-def slice_labels(values, bins):
+def slice_labels(values: list[Any], bins: int | None) -> list[tuple[Any, Array]]:
     """Part queries by value, numbers of many different values into bins.
 
     Parameters
@@ -45,7 +53,7 @@ def slice_labels(values, bins):
         else:
             parts = {f"{value:.4g}": numbers == value for value in distinct}
     else:
-        rows = {}
+        rows: dict[Any, list[int]] = {}
         for row, (value, gone) in enumerate(zip(values, missing)):
             if not gone:
                 rows.setdefault(value, []).append(row)
@@ -53,7 +61,7 @@ def slice_labels(values, bins):
     return [*parts.items(), *([(MISSING, missing)] if missing.any() else [])]
 
 
-def slices_table(name, reports, options):
+def slices_table(name: str, reports: dict[Any, RetrievalReport], options: dict[str, Any]) -> Table:
     """Tell the figures of reports with their intervals.
 
     Parameters
@@ -87,6 +95,6 @@ def slices_table(name, reports, options):
     return Table(columns, shown)
 
 
-def _range(numbers):
+def _range(numbers: Array) -> str:
     low, high = f"{numbers.min():.4g}", f"{numbers.max():.4g}"
     return low if low == high else f"{low} to {high}"

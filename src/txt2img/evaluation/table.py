@@ -1,11 +1,19 @@
 """Tables that print, and go into documents, notebooks and other programs."""
 
+from __future__ import annotations
+
 import html
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from txt2img._optional import import_optional
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 __all__ = ["Table"]
 
@@ -60,18 +68,18 @@ class Table:
     | es | 0.213 |
     """
 
-    columns: dict
-    shown: dict | None = None
+    columns: Mapping[str, Sequence[Any]]
+    shown: Mapping[str, Sequence[Any]] | None = None
     title: str | None = None
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Sequence[Any]:
         return self.columns[name]
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of rows."""
         return len(next(iter(self.columns.values()), ()))
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Make a DataFrame of the data.
 
         Returns
@@ -82,7 +90,7 @@ class Table:
         pandas = import_optional("pandas", extra="pandas", purpose="A DataFrame")
         return pandas.DataFrame({name: _series(pandas, column) for name, column in self.columns.items()})
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Write the data as JSON.
 
         Returns
@@ -93,7 +101,7 @@ class Table:
         """
         return to_json([dict(zip(self.columns, row)) for row in zip(*self.columns.values())])
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """Write what is shown as a Markdown table.
 
         Returns
@@ -106,7 +114,7 @@ class Table:
         rule = ["---:" if each else ":---" for each in right]
         return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
 
-    def to_latex(self):
+    def to_latex(self) -> str:
         r"""Write what is shown as a LaTeX table.
 
         Returns
@@ -120,7 +128,7 @@ class Table:
         begin, end = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
         return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", end])
 
-    def to_html(self):
+    def to_html(self) -> str:
         """Write what is shown as an HTML table.
 
         Returns
@@ -135,10 +143,10 @@ class Table:
         body = "".join(_html_row(row, align, "td") for row in rows)
         return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.to_html()
 
-    def __str__(self):
+    def __str__(self) -> str:
         names, rows, right = self._text()
         lines = [[shortened(cell) for cell in line] for line in (names, *rows)]
         widths = [max(map(len, column)) for column in zip(*lines)]
@@ -151,10 +159,10 @@ class Table:
         ]
         return "\n".join(table if self.title is None else [self.title, *table])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return str(self)
 
-    def _text(self):
+    def _text(self) -> tuple[list[str], list[list[str]], list[bool]]:
         """Return names, rows of cells on one line, and which columns hold numbers."""
         shown = self.columns if self.shown is None else self.shown
         columns = [[one_line(cell) for cell in column] for column in shown.values()]
@@ -162,30 +170,30 @@ class Table:
         return [one_line(name) for name in shown], [list(row) for row in zip(*columns)], right
 
 
-def to_json(data):
+def to_json(data: Any) -> str:
     """Write as JSON, whatever the ids are."""
     return json.dumps(_plain(data), indent=1, allow_nan=False, default=str)
 
 
-def one_line(cell):
+def one_line(cell: object) -> str:
     """Make text of a cell, on one line and printable."""
     text = "" if cell is None else str(cell)
     return " ".join("".join(sign if sign.isprintable() or sign in JOINERS else " " for sign in text).split())
 
 
-def shortened(text):
+def shortened(text: str) -> str:
     """Leave out the middle of a long text: captions are told by their beginning, paths by their end."""
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 20]}…{text[-19:]}"
 
 
-def _series(pandas, column):
+def _series(pandas: ModuleType, column: Sequence[Any]) -> Series:
     try:
         return pandas.Series(column)
     except UnicodeEncodeError:  # the name of a file that is not UTF-8
         return pandas.Series(column, dtype=object)
 
 
-def _html_row(cells, align, tag):
+def _html_row(cells: Sequence[str], align: Sequence[str], tag: str) -> str:
     return (
         "<tr>"
         + "".join(
@@ -196,7 +204,7 @@ def _html_row(cells, align, tag):
     )
 
 
-def _is_number(cell):
+def _is_number(cell: str) -> bool:
     try:
         float(cell.partition(" ")[0].replace(",", ""))
     except ValueError:
@@ -204,11 +212,11 @@ def _is_number(cell):
     return True
 
 
-def _is_number_or_empty(cell):
+def _is_number_or_empty(cell: str) -> bool:
     return not cell or _is_number(cell)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Turn numpy's values into Python's, and what is not finite into None."""
     if hasattr(value, "tolist"):
         value = value.tolist()

@@ -3,11 +3,13 @@
 import numpy as np
 import scipy.sparse as sp
 
+from txt2img._types import Array, Matrix
+
 # Share of entries that are not zero above which a column of a sparse matrix is cheaper as an array.
 DENSE_COLUMN = 0.1
 
 
-def split_columns(X):
+def split_columns(X: Matrix) -> list[tuple[Array, Matrix]]:
     """Split a sparse X into its sparse columns and its nearly full ones.
 
     TF-IDF beside a sentence embedding is such a matrix.

@@ -1,12 +1,16 @@
 """Ridge regression in closed form, for sparse inputs and many outputs, its strength given or chosen."""
 
+from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Self, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from scipy import linalg
 from sklearn.utils import check_consistent_length, check_random_state
 
+from txt2img._types import Array, Matrix, Seed
 from txt2img.mapping.blocks import split_columns
 
 # Captions up to which the errors on photographs left out are computed, not estimated.
@@ -14,8 +18,12 @@ EXACT_CAPTIONS = 2000
 # Where they are estimated: mixtures of the outputs, and probes in each of two halves, at least.
 MIXTURES, PROBES = 64, 32
 
+# A Cholesky factor as scipy gives it, and residuals as functions of it and the strength.
+Factor: TypeAlias = tuple[Array, bool]
+Residuals: TypeAlias = Callable[[Factor, float], Sequence[Array]]
 
-def fit_ridge(X, Y, alpha, weight=None):
+
+def fit_ridge(X: Matrix, Y: Array, alpha: float, weight: Array | None = None) -> tuple[Array, Array]:
     """Find the weights that minimise ||Y - XW - b||² + alpha ||W||².
 
     With weights of captions, each row of the first norm counts as often as its weight says.
@@ -52,7 +60,14 @@ def fit_ridge(X, Y, alpha, weight=None):
     return _KernelEquations(X, Y, weight).solve(alpha)
 
 
-def fit_ridge_path(X, Y, alphas, groups, random_state=None, weight=None):
+def fit_ridge_path(
+    X: Matrix,
+    Y: Array,
+    alphas: ArrayLike,
+    groups: ArrayLike,
+    random_state: Seed = None,
+    weight: Array | None = None,
+) -> tuple[Array, Array, float, Array]:
     """Fit ridge with the strength, out of several, that errs least on photographs left out.
 
     With H the matrix that takes targets to fitted values, and E = (I - H) Y the residuals, a fit without
@@ -140,9 +155,10 @@ def fit_ridge_path(X, Y, alphas, groups, random_state=None, weight=None):
             "photographs, or one alpha"
         )
     n_captions, n_features = X.shape
-    n_probes = None
+    n_probes = 0
     if n_captions > EXACT_CAPTIONS:
         n_probes = max(PROBES, 2 * max(rows.shape[1] for rows in photographs))
+    equations: NormalEquations | _KernelEquations
     if n_probes and n_captions >= n_features:
         equations = NormalEquations().update(X, Y, weight)
     else:
@@ -196,10 +212,10 @@ class NormalEquations:
     True
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.n_captions = 0.0
 
-    def update(self, X, Y, weight=None):
+    def update(self, X: Matrix, Y: Array, weight: Array | None = None) -> Self:
         """Add captions.
 
         Parameters
@@ -233,7 +249,7 @@ class NormalEquations:
         self.n_captions += _squared_length(root)
         return self
 
-    def solve(self, alpha):
+    def solve(self, alpha: float) -> tuple[Array, Array]:
         """Fit ridge to the captions added so far.
 
         Parameters
@@ -250,19 +266,26 @@ class NormalEquations:
         """
         return self._finish(self._factor(alpha))
 
-    def _factor(self, alpha):
+    def _factor(self, alpha: float) -> Factor:
         rank_one_update = linalg.get_blas_funcs("syr", (self.gram,))
         mean = self.x_sum / self.n_captions
         return _factor(rank_one_update(-self.n_captions, mean, lower=True, a=self.gram.T), alpha)
 
-    def _finish(self, factor):
+    def _finish(self, factor: Factor) -> tuple[Array, Array]:
         dtype = self.moment.dtype
         x_mean, y_mean = self.x_sum / self.n_captions, self.y_sum / self.n_captions
         moment = self.moment - np.outer(self.x_sum.astype(dtype), y_mean.astype(dtype))
         weights = np.ascontiguousarray(_solve(factor, moment))
         return weights, _intercept(weights, x_mean, y_mean + self.origin)
 
-    def _residual_function(self, X, Y, weight, n_probes, random_state):
+    def _residual_function(
+        self,
+        X: Matrix,
+        Y: Array,
+        weight: Array | None,
+        n_probes: int,
+        random_state: np.random.RandomState,
+    ) -> Residuals:
         """Return a function of factor and alpha: residuals of mixed targets, and of two sets of probes.
 
         Residuals are times the root of the weight, here and below.
@@ -276,7 +299,7 @@ class NormalEquations:
         targets = _centred(np.hstack([targets, noise]), root)
         moment = columns.transposed_product(targets)
 
-        def residuals(factor, alpha):
+        def residuals(factor: Factor, alpha: float) -> Sequence[Array]:
             right = moment.copy()
             right[:, n_targets:] += np.sqrt(alpha) * weight_noise
             fitted = _centred(columns.product(_solve(factor, right)), root)
@@ -289,7 +312,7 @@ class NormalEquations:
 class _KernelEquations:
     """The dual of `NormalEquations`: inner products of captions, of all at once."""
 
-    def __init__(self, X, Y, weight=None):
+    def __init__(self, X: Matrix, Y: Array, weight: Array | None = None) -> None:
         X, self.root = _weighted(X, weight)
         self.n_captions = _squared_length(self.root)
         self.columns = _ColumnBlocks(X)
@@ -297,25 +320,32 @@ class _KernelEquations:
         self.y_mean = np.average(Y, axis=0, weights=self.root.astype(np.float64) ** 2)
         self.targets = self.root[:, None] * (Y - self.y_mean.astype(Y.dtype))
 
-    def solve(self, alpha):
+    def solve(self, alpha: float) -> tuple[Array, Array]:
         return self._finish(self._factor(alpha))
 
-    def _factor(self, alpha):
+    def _factor(self, alpha: float) -> Factor:
         return _factor(self.kernel.copy(order="F"), alpha)
 
-    def _finish(self, factor):
+    def _finish(self, factor: Factor) -> tuple[Array, Array]:
         weights = self.columns.transposed_product(_solve(factor, self.targets))
         x_mean = self.columns.transposed_product(self.root) / self.n_captions
         return weights, _intercept(weights, x_mean, self.y_mean)
 
-    def _residual_function(self, X, Y, weight, n_probes, random_state):
+    def _residual_function(
+        self,
+        X: Matrix,
+        Y: Array,
+        weight: Array | None,
+        n_probes: int,
+        random_state: np.random.RandomState,
+    ) -> Residuals:
         """Return a function like that of `NormalEquations`; without `n_probes`, of one set that is exact."""
         targets, noise = self.targets, np.eye(len(Y), dtype=Y.dtype)
         if n_probes:
             targets = _mixed(targets, random_state)
             noise = random_state.standard_normal((len(Y), 2 * n_probes)).astype(Y.dtype)
 
-        def residuals(factor, alpha):
+        def residuals(factor: Factor, alpha: float) -> Sequence[Array]:
             probes = linalg.solve_triangular(factor[0], noise, trans="T", lower=True, check_finite=False)
             probes = _centred(np.sqrt(alpha) * probes, self.root)
             return alpha * _solve(factor, targets), *np.split(probes, 2 if n_probes else 1, axis=1)
@@ -326,14 +356,14 @@ class _KernelEquations:
 class _ColumnBlocks:
     """Products of a matrix split by `split_columns`."""
 
-    def __init__(self, X):
+    def __init__(self, X: Matrix) -> None:
         self.shape, self.dtype = X.shape, X.dtype
         self.blocks = split_columns(X)
 
-    def product(self, weights):
+    def product(self, weights: Array) -> Array:
         return reduce(np.add, (block @ weights[columns] for columns, block in self.blocks))
 
-    def transposed_product(self, right):
+    def transposed_product(self, right: Array) -> Array:
         if len(self.blocks) == 1:
             return self.blocks[0][1].T @ right
         result = np.empty((self.shape[1], *right.shape[1:]), self.dtype)
@@ -341,16 +371,16 @@ class _ColumnBlocks:
             result[columns] = block.T @ right
         return result
 
-    def kernel(self):
+    def kernel(self) -> Array:
         return reduce(np.add, (_dense(block @ block.T) for _, block in self.blocks))
 
-    def add_gram(self, gram):
+    def add_gram(self, gram: Array) -> None:
         """Add the inner products of the columns, of sparse ones no more than are not zero."""
         entries = gram.reshape(-1)
         for rows, left in self.blocks:
             for columns, right in self.blocks:
                 product = left.T @ right
-                if not sp.issparse(product):
+                if isinstance(product, np.ndarray):
                     gram[np.ix_(rows, columns)] += product
                     continue
                 product = product.tocoo()
@@ -360,11 +390,11 @@ class _ColumnBlocks:
                     entries[places] += product.data[part]
 
 
-def _dense(matrix):
-    return matrix.toarray() if sp.issparse(matrix) else matrix
+def _dense(matrix: Matrix) -> Array:
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
-def _weighted(X, weight):
+def _weighted(X: Matrix, weight: Array | None) -> tuple[Matrix, Array]:
     """Multiply rows by the roots of their weights, which makes least squares weighted; give these too."""
     if weight is None:
         return X, np.ones(X.shape[0], X.dtype)
@@ -372,46 +402,46 @@ def _weighted(X, weight):
     return sp.diags(root) @ X, root
 
 
-def _squared_length(root):
+def _squared_length(root: Array) -> float:
     return float(np.sum(root.astype(np.float64) ** 2))
 
 
-def _centred(array, root):
+def _centred(array: Array, root: Array) -> Array:
     """Subtract weighted means of the columns, in place, from rows that are times the roots of weights."""
     mean = np.einsum("i,ij->j", root, array, dtype=np.float64) / _squared_length(root)
     array -= np.outer(root, mean.astype(array.dtype))
     return array
 
 
-def _mixed(Y, random_state):
+def _mixed(Y: Array, random_state: np.random.RandomState) -> Array:
     """Replace many outputs by a few random mixtures, with the same mean square on average."""
     if Y.shape[1] <= MIXTURES:
         return Y
     return Y @ random_state.normal(scale=Y.shape[1] ** -0.5, size=(Y.shape[1], MIXTURES)).astype(Y.dtype)
 
 
-def _factor(matrix, alpha):
+def _factor(matrix: Array, alpha: float) -> Factor:
     """Factorise a symmetric matrix, in Fortran's order, plus alpha on its diagonal, overwriting it."""
     matrix[np.diag_indices_from(matrix)] += alpha
     return linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
 
 
-def _solve(factor, right):
+def _solve(factor: Factor, right: Array) -> Array:
     return linalg.cho_solve(factor, right, check_finite=False)
 
 
-def _intercept(weights, x_mean, y_mean):
+def _intercept(weights: Array, x_mean: Array, y_mean: Array) -> Array:
     return (y_mean - x_mean.astype(weights.dtype) @ weights).astype(weights.dtype)
 
 
-def _rows_by_size(groups):
+def _rows_by_size(groups: ArrayLike) -> list[Array]:
     """Give the rows of each photograph, in one array of shape (photographs, captions) for each count."""
     _, photograph, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order, starts = np.argsort(photograph, kind="stable"), np.cumsum(counts) - counts
     return [order[starts[counts == n][:, None] + np.arange(n)] for n in np.unique(counts)]
 
 
-def _left_out_error(photographs, residuals, *probes):
+def _left_out_error(photographs: list[Array], residuals: Array, *probes: Array) -> float:
     """Sum over captions of the mean square of (I - H_gg)⁻¹ E_g, from the residuals E and probes of I - H."""
     total = 0.0
     for rows in photographs:
@@ -423,5 +453,5 @@ def _left_out_error(photographs, residuals, *probes):
     return total / residuals.shape[1]
 
 
-def _inner_products(blocks):
+def _inner_products(blocks: Array) -> Array:
     return (blocks @ blocks.swapaxes(1, 2)).astype(np.float64)

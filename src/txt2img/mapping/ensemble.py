@@ -1,7 +1,11 @@
 """MapEnsemble: several maps from sentences to descriptors, whose scores are averaged."""
 
+from collections.abc import Hashable, Iterable
+from typing import Any, Self
+
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MultiOutputMixin,
@@ -12,10 +16,11 @@ from sklearn.base import (
 )
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
+from txt2img._types import Array, Matrix, Seed
 from txt2img.mapping.visual_map import VisualMap, side_by_side
 from txt2img.mapping.weights import check_weights
 
@@ -68,18 +73,24 @@ class MapEnsemble(
     ((3, 6), (3, 6))
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "estimators": [list],
         "weights": ["array-like", None],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimators, *, weights=None, random_state=None):
+    def __init__(
+        self,
+        estimators: list[tuple[str, Any]],
+        *,
+        weights: ArrayLike | None = None,
+        random_state: Seed = None,
+    ) -> None:
         self.estimators = estimators
         self.weights = weights
         self.random_state = random_state
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, those of the maps under ``name__parameter``.
 
         Parameters
@@ -94,7 +105,7 @@ class MapEnsemble(
         """
         return self._get_params("estimators", deep=deep)
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of the maps under ``name__parameter``.
 
         Parameters
@@ -112,7 +123,13 @@ class MapEnsemble(
 
     # The maps are validated by their own fit.
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, groups=None, sample_weight=None):
+    def fit(
+        self,
+        X: Matrix | ArrayLike,
+        y: ArrayLike,
+        groups: Iterable[Hashable] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit all maps, and calibrate them against one another.
 
         Parameters
@@ -142,7 +159,7 @@ class MapEnsemble(
         names = [name for name, _ in self.estimators]
         self._validate_names(names)
         weights = self._checked_weights()
-        X, y = validate_data(
+        X, targets = validate_data(
             self,
             X,
             y,
@@ -151,28 +168,31 @@ class MapEnsemble(
             multi_output=True,
             y_numeric=True,
         )
-        y = y.reshape(len(y), -1)
-        routed = {} if sample_weight is None else {"sample_weight": check_weights(sample_weight, len(y))}
+        targets = targets.reshape(len(targets), -1)
+        routed = (
+            {} if sample_weight is None else {"sample_weight": check_weights(sample_weight, len(targets))}
+        )
         for name, estimator in self.estimators:
             if routed and not has_fit_parameter(estimator, "sample_weight"):
                 raise ValueError(f"the map {name!r} takes no sample_weight: leave out the weights or the map")
         fitted = []
         for _, estimator in self.estimators:
             own = routed | ({"groups": groups} if has_fit_parameter(estimator, "groups") else {})
-            fitted.append(clone(estimator).fit(X, y, **own))
+            fitted.append(clone(estimator).fit(X, targets, **own))
         self.estimators_ = fitted
-        self.lengths_ = np.sqrt(weights / self._spreads(X, y, **routed))
+        self.lengths_ = np.sqrt(weights / self._spreads(X, targets, **routed))
         visual_maps = [getattr(each, "visual_map_", None) or VisualMap([None]) for each in fitted]
-        matrices, lengths = [], []
+        matrices: list[Array | None] = []
+        lengths: list[float] = []
         for visual, length in zip(visual_maps, self.lengths_):
-            own = np.ones(len(visual.matrices)) if visual.lengths is None else np.array(visual.lengths)
+            inner = np.ones(len(visual.matrices)) if visual.lengths is None else np.array(visual.lengths)
             matrices += visual.matrices
-            lengths += (length * own / np.linalg.norm(own)).tolist()
-        self.visual_map_ = VisualMap(matrices, lengths).fit(y[:1])
+            lengths += (length * inner / np.linalg.norm(inner)).tolist()
+        self.visual_map_ = VisualMap(matrices, lengths).fit(targets[:1])
         self.n_components_ = self.predict(X[:1]).shape[1]
         return self
 
-    def predict(self, X):
+    def predict(self, X: Matrix | ArrayLike) -> Array:
         """Predict the descriptors that sentences describe, in the spaces of all maps side by side.
 
         Parameters
@@ -191,7 +211,7 @@ class MapEnsemble(
             X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return side_by_side([estimator.predict(X) for estimator in self.estimators_], self.lengths_)
 
-    def transform(self, X):
+    def transform(self, X: Matrix | ArrayLike) -> Array:
         """Predict, as a step in the middle of a pipeline.
 
         Parameters
@@ -206,7 +226,7 @@ class MapEnsemble(
         """
         return self.predict(X)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Matrix | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Coefficient of determination of the predictions in the spaces of the maps.
 
         Parameters
@@ -228,10 +248,10 @@ class MapEnsemble(
         return r2_score(targets, predicted, sample_weight=sample_weight)
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return self.n_components_
 
-    def _checked_weights(self):
+    def _checked_weights(self) -> Array:
         if self.weights is None:
             return np.ones(len(self.estimators))
         weights = np.asarray(self.weights, np.float64)
@@ -241,7 +261,7 @@ class MapEnsemble(
             )
         return weights
 
-    def _spreads(self, X, y, sample_weight=None):
+    def _spreads(self, X: Matrix, y: Array, sample_weight: Array | None = None) -> Array:
         """Compute the standard deviation of the cosines of each map, over captions and photographs."""
         random_state = check_random_state(self.random_state)
         rows, others = (random_state.permutation(len(y))[:CALIBRATION_SAMPLE] for _ in range(2))
@@ -253,10 +273,10 @@ class MapEnsemble(
             cosines = normalize(estimator.predict(X[rows])) @ normalize(seen).T
             mean = np.average(cosines, weights=pairs)
             spreads.append(np.sqrt(np.average((cosines - mean) ** 2, weights=pairs)))
-        spreads = np.array(spreads, np.float64)
-        return np.where(spreads > 0, spreads, 1)
+        positive = np.array(spreads, np.float64)
+        return np.where(positive > 0, positive, 1)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.single_output = False

@@ -1,10 +1,17 @@
 """What the networks minimise: how far predictions are from descriptors."""
 
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
-class _Loss:
+class _Loss(ABC):
     """A loss of a batch: predictions and descriptors (n, d), the photograph of each row, and its weight.
 
     The mean of the weights is 1 over all captions, so that a batch of heavy ones counts for more.
@@ -15,13 +22,17 @@ class _Loss:
     learns_visual_map = False
     scale_free = True
 
+    @abstractmethod
+    def __call__(self, text: Tensor, visual: Tensor, photograph: Tensor, weight: Tensor) -> Tensor:
+        """Compute the loss."""
+
 
 class MeanSquaredError(_Loss):
     """Mean squared difference of the numbers."""
 
     scale_free = False
 
-    def __call__(self, text, visual, photograph, weight):
+    def __call__(self, text: Tensor, visual: Tensor, photograph: Tensor, weight: Tensor) -> Tensor:
         """Compute the loss."""
         import torch
 
@@ -32,7 +43,7 @@ class MeanSquaredError(_Loss):
 class CosineLoss(_Loss):
     """One minus the cosine."""
 
-    def __call__(self, text, visual, photograph, weight):
+    def __call__(self, text: Tensor, visual: Tensor, photograph: Tensor, weight: Tensor) -> Tensor:
         """Compute the loss."""
         import torch
 
@@ -54,7 +65,7 @@ class InfoNCE(_Loss):
 
     learns_visual_map = True
 
-    def __call__(self, text, visual, photograph, weight):
+    def __call__(self, text: Tensor, visual: Tensor, photograph: Tensor, weight: Tensor) -> Tensor:
         """Compute the loss."""
         scores = _cosines(text, visual) / self.temperature
         same = (photograph[:, None] == photograph) * weight
@@ -78,7 +89,7 @@ class HingeLoss(_Loss):
 
     learns_visual_map = True
 
-    def __call__(self, text, visual, photograph, weight):
+    def __call__(self, text: Tensor, visual: Tensor, photograph: Tensor, weight: Tensor) -> Tensor:
         """Compute the loss."""
         import torch
 
@@ -89,10 +100,15 @@ class HingeLoss(_Loss):
         return (violations * other).sum() / (2 * other.sum()).clamp(min=torch.finfo(other.dtype).tiny)
 
 
-LOSSES = {"mse": MeanSquaredError, "cosine": CosineLoss, "infonce": InfoNCE, "hinge": HingeLoss}
+LOSSES: dict[str, type[_Loss]] = {
+    "mse": MeanSquaredError,
+    "cosine": CosineLoss,
+    "infonce": InfoNCE,
+    "hinge": HingeLoss,
+}
 
 
-def _cosines(text, visual):
+def _cosines(text: Tensor, visual: Tensor) -> Tensor:
     import torch
 
     return torch.nn.functional.normalize(text) @ torch.nn.functional.normalize(visual).T

@@ -3,14 +3,27 @@
 torch is imported where it is used, and arrays go in and come out.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
 from txt2img._progress import Progress
+from txt2img._types import Array, Matrix
 from txt2img.mapping.blocks import split_columns
 from txt2img.mapping.losses import LOSSES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# Weights and intercepts of the layers, and the visual map.
+Weights: TypeAlias = tuple[list[Array], list[Array], Array | None]
 
 
 class Network:
@@ -45,19 +58,19 @@ class Network:
 
     def __init__(
         self,
-        n_inputs,
-        n_outputs,
+        n_inputs: int,
+        n_outputs: int,
         *,
-        loss,
-        hidden,
-        n_components,
-        learning_rate,
-        weight_decay,
-        dropout,
-        temperature,
-        margin,
-        random_state,
-    ):
+        loss: str,
+        hidden: int | None,
+        n_components: int,
+        learning_rate: float,
+        weight_decay: float,
+        dropout: float,
+        temperature: float,
+        margin: float,
+        random_state: np.random.RandomState,
+    ) -> None:
         import torch
 
         self.generator = np.random.default_rng(random_state.randint(2**31 - 1))
@@ -75,7 +88,7 @@ class Network:
         self.averages = [[torch.zeros_like(tensor) for tensor in self._parameters()] for _ in range(2)]
         self.steps = [torch.tensor(0.0) for _ in self._parameters()]
 
-    def start_from(self, weights, intercept):
+    def start_from(self, weights: Array, intercept: Array) -> None:
         """Begin with a linear map to descriptors in place of random weights.
 
         Losses that compare by cosine do not care for its scale, but the optimiser, whose steps have a size of
@@ -98,8 +111,18 @@ class Network:
         self.set_weights(coefs, intercepts, visual_map)
 
     def train(
-        self, X, Y, photograph, weight, *, epochs, batch_size, schedule="constant", stopper=None, verbose=0
-    ):
+        self,
+        X: Matrix,
+        Y: Array,
+        photograph: Array,
+        weight: Array | None,
+        *,
+        epochs: int,
+        batch_size: int,
+        schedule: Literal["constant", "one_cycle"] = "constant",
+        stopper: Callable[[Network], bool] | None = None,
+        verbose: int = 0,
+    ) -> list[float]:
         """Go over captions.
 
         Parameters
@@ -133,8 +156,8 @@ class Network:
         """
         batches = _Batches(X, Y, photograph, weight)
         n_steps = epochs * -(-len(Y) // batch_size)
-        share = _one_cycle(n_steps) if schedule == "one_cycle" else np.ones(n_steps)
-        share = iter(share.tolist())
+        shares = _one_cycle(n_steps) if schedule == "one_cycle" else np.ones(n_steps)
+        share = iter(shares.tolist())
         progress = Progress(epochs * len(Y), "captions") if verbose else None
         losses = []
         for epoch in range(epochs):
@@ -152,7 +175,9 @@ class Network:
                 break
         return losses
 
-    def evaluate(self, X, Y, photograph, weight, *, batch_size):
+    def evaluate(
+        self, X: Matrix, Y: Array, photograph: Array, weight: Array | None, *, batch_size: int
+    ) -> float:
         """Compute the mean loss over captions without learning from them."""
         import torch
 
@@ -163,13 +188,15 @@ class Network:
                 total += float(self._loss(batches, rows, dropout=0.0)) * len(rows)
         return total / len(Y)
 
-    def weights(self):
+    def weights(self) -> Weights:
         """Give copies of the weights and intercepts of the layers, and of the visual map or None."""
         coefs, intercepts = ([layer[i].detach().numpy().copy() for layer in self.layers] for i in (0, 1))
         visual_map = None if self.visual_map is None else self.visual_map.detach().numpy().copy()
         return coefs, intercepts, visual_map
 
-    def set_weights(self, coefs, intercepts, visual_map):
+    def set_weights(
+        self, coefs: Sequence[Array], intercepts: Sequence[Array], visual_map: Array | None
+    ) -> None:
         """Take over weights as `weights` gives them."""
         import torch
 
@@ -177,20 +204,22 @@ class Network:
             for (weight, intercept), coef, offset in zip(self.layers, coefs, intercepts):
                 weight.copy_(torch.from_numpy(coef))
                 intercept.copy_(torch.from_numpy(offset))
-            if visual_map is not None:
+            if self.visual_map is not None and visual_map is not None:
                 self.visual_map.copy_(torch.from_numpy(visual_map))
 
-    def _step(self, loss, learning_rate):
+    def _step(self, loss: Tensor, learning_rate: float) -> None:
         """Take a step of AdamW. The class ``torch.optim.AdamW`` would first import torch's compiler."""
         import torch
         from torch.optim.adamw import adamw
 
         parameters = self._parameters()
+        means, squares = self.averages
         with torch.no_grad():
             adamw(
                 parameters,
                 list(torch.autograd.grad(loss, parameters)),
-                *self.averages,
+                means,
+                squares,
                 [],
                 self.steps,
                 fused=True,
@@ -203,11 +232,11 @@ class Network:
                 maximize=False,
             )
 
-    def _parameters(self):
+    def _parameters(self) -> list[Tensor]:
         tensors = [tensor for layer in self.layers for tensor in layer]
         return tensors if self.visual_map is None else [*tensors, self.visual_map]
 
-    def _loss(self, batches, rows, dropout):
+    def _loss(self, batches: _Batches, rows: Array, dropout: float) -> Tensor:
         import torch
 
         text = batches.product(rows, self.layers[0][0], dropout, self.generator) + self.layers[0][1]
@@ -232,14 +261,16 @@ class EarlyStopping:
         Epochs without a lower loss after which training ends.
     """
 
-    def __init__(self, X, Y, photograph, weight, *, batch_size, patience):
+    def __init__(
+        self, X: Matrix, Y: Array, photograph: Array, weight: Array | None, *, batch_size: int, patience: int
+    ) -> None:
         self.data = X, Y, photograph, weight
         self.batch_size = batch_size
         self.patience = patience
-        self.losses = []
-        self.best_weights = None
+        self.losses: list[float] = []
+        self.best_weights: Weights | None = None
 
-    def __call__(self, network):
+    def __call__(self, network: Network) -> bool:
         """Take note of the loss after an epoch, and say whether training is to end."""
         self.losses.append(network.evaluate(*self.data, batch_size=self.batch_size))
         best = int(np.argmin(self.losses))
@@ -248,7 +279,7 @@ class EarlyStopping:
         return len(self.losses) - 1 - best >= self.patience
 
 
-def predict_network(X, weights, intercepts):
+def predict_network(X: Matrix, weights: Sequence[Array], intercepts: Sequence[Array]) -> Array:
     """Pass vectors through the layers, with ReLU between them, in numpy and scipy alone."""
     for weight, intercept in zip(weights[:-1], intercepts[:-1]):
         X = np.maximum(X @ weight + intercept, 0)
@@ -258,7 +289,7 @@ def predict_network(X, weights, intercepts):
 class _Batches:
     """Gives the rows of a batch as tensors."""
 
-    def __init__(self, X, Y, photograph, weight):
+    def __init__(self, X: Matrix, Y: Array, photograph: Array, weight: Array | None) -> None:
         import torch
 
         self.blocks = [
@@ -270,45 +301,46 @@ class _Batches:
         weight = np.ones(len(Y)) if weight is None else weight / weight.mean()
         self.weight = weight.astype(np.float32)
 
-    def product(self, rows, weight, dropout, generator):
+    def product(self, rows: Array, weight: Tensor, dropout: float, generator: np.random.Generator) -> Tensor:
         """Product of the text vectors of a batch and the first layer's weights."""
         import torch
 
-        total = 0
+        products = []
         for columns, block in self.blocks:
             batch = block[rows]
-            values = np.asarray(batch.data if sp.issparse(batch) else batch, np.float32)
+            values: Array = np.asarray(batch if isinstance(batch, np.ndarray) else batch.data, np.float32)
             if dropout:
                 # Draws of 16 bits: torch's bernoulli_ takes several times as long.
                 kept = generator.integers(2**16, size=values.shape, dtype=np.uint16) >= dropout * 2**16
                 values = values * (kept / np.float32(1 - dropout))
-            values = torch.from_numpy(values)
-            if sp.issparse(batch):
-                total = total + torch.nn.functional.embedding_bag(
+            numbers = torch.from_numpy(values)
+            if isinstance(batch, np.ndarray):
+                product = numbers @ (weight if len(columns) == len(weight) else weight[columns])
+            else:
+                product = torch.nn.functional.embedding_bag(
                     columns[torch.from_numpy(batch.indices.astype(np.int64))],
                     weight,
                     torch.from_numpy(batch.indptr[:-1].astype(np.int64)),
                     mode="sum",
-                    per_sample_weights=values,
+                    per_sample_weights=numbers,
                 )
-            else:
-                total = total + values @ (weight if len(columns) == len(weight) else weight[columns])
-        return total
+            products.append(product)
+        return reduce(torch.add, products)
 
-    def targets(self, rows):
+    def targets(self, rows: Array) -> list[Tensor]:
         import torch
 
         return [torch.from_numpy(each[rows]) for each in (self.Y, self.photograph, self.weight)]
 
 
-def _one_cycle(n_steps):
+def _one_cycle(n_steps: int) -> Array:
     """Share of the learning rate at each step: a tenth of the steps up to 1, then half a cosine down to 0."""
     n_up = max(1, n_steps // 10)
     down = np.linspace(0, np.pi, n_steps - n_up, endpoint=False)
     return np.concatenate([np.arange(1, n_up + 1) / n_up, (1 + np.cos(down)) / 2])
 
 
-def _uniform_layer(n_inputs, n_outputs, generator):
+def _uniform_layer(n_inputs: int, n_outputs: int, generator: np.random.Generator) -> list[Tensor]:
     """Draw weights and intercepts from the distribution that ``torch.nn.Linear`` draws them from."""
     import torch
 

@@ -1,9 +1,11 @@
 """TextToVisualRegressor: the vector of a sentence becomes the descriptor that it describes."""
 
+from collections.abc import Hashable, Iterable, Sequence
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
-import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -14,16 +16,16 @@ from sklearn.base import (
 )
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from txt2img._grouping import photograph_of_caption
+from txt2img._types import Array, Matrix, Seed
 from txt2img.mapping.closed_form import NormalEquations, fit_ridge, fit_ridge_path
+from txt2img.mapping.inputs import Examples, checked_examples, needs_no_conversion
 from txt2img.mapping.losses import LOSSES
-from txt2img.mapping.network import EarlyStopping, Network, predict_network
+from txt2img.mapping.network import EarlyStopping, Network, Weights, predict_network
 from txt2img.mapping.visual_map import VisualMap
-from txt2img.mapping.weights import check_weights
 
 AUTO_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -132,7 +134,15 @@ class TextToVisualRegressor(
     np.int64(1)
     """
 
-    _parameter_constraints: dict = {
+    coefs_: list[Array]
+    intercepts_: list[Array]
+    alpha_: float | None
+    alpha_scores_: Array | None
+    visual_map_: VisualMap | None
+    losses_: list[float]
+    validation_losses_: list[float]
+
+    _parameter_constraints: dict[str, Any] = {
         "solver": [StrOptions({"ridge", "network"})],
         "alpha": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), "array-like"],
         "loss": [StrOptions(set(LOSSES))],
@@ -156,27 +166,27 @@ class TextToVisualRegressor(
 
     def __init__(
         self,
-        solver="ridge",
+        solver: Literal["ridge", "network"] = "ridge",
         *,
-        alpha=10.0,
-        loss="mse",
-        hidden=2048,
-        init="random",
-        n_components=512,
-        dropout=0.0,
-        temperature=0.1,
-        margin=0.2,
-        epochs=10,
-        batch_size=128,
-        learning_rate=1e-3,
-        schedule="constant",
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        random_state=None,
-        verbose=0,
-    ):
+        alpha: float | Literal["auto"] | Sequence[float] | Array = 10.0,
+        loss: Literal["mse", "cosine", "infonce", "hinge"] = "mse",
+        hidden: int | None = 2048,
+        init: Literal["random", "ridge"] = "random",
+        n_components: int = 512,
+        dropout: float = 0.0,
+        temperature: float = 0.1,
+        margin: float = 0.2,
+        epochs: int = 10,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        schedule: Literal["constant", "one_cycle"] = "constant",
+        weight_decay: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 2,
+        random_state: Seed = None,
+        verbose: int = 0,
+    ) -> None:
         self.solver = solver
         self.alpha = alpha
         self.loss = loss
@@ -198,7 +208,13 @@ class TextToVisualRegressor(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, groups=None, sample_weight=None):
+    def fit(
+        self,
+        X: Matrix | ArrayLike,
+        y: ArrayLike,
+        groups: Iterable[Hashable] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn the map from text vectors to descriptors.
 
         Parameters
@@ -226,16 +242,23 @@ class TextToVisualRegressor(
             negative or all are zero, there is but one photograph and some are to be left out, or a network
             that begins at ridge regression has a hidden layer or several alphas.
         """
-        X, targets, photograph, weight = self._check(X, y, groups, sample_weight, reset=True)
-        self._forget()
+        self._initial_alpha()
+        examples = checked_examples(self, X, y, groups, sample_weight, reset=True)
+        self._forget(y)
         if self.solver == "ridge":
-            self._fit_ridge(X, targets, photograph, weight)
+            self._fit_ridge(examples)
         else:
-            self._fit_network(X, targets, photograph, weight)
+            self._fit_network(examples)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, groups=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: Matrix | ArrayLike,
+        y: ArrayLike,
+        groups: Iterable[Hashable] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from further captions, which need not fit in memory all at once.
 
         Ridge gives what `fit` would give on all captions since the first call; a call after `fit`, or of a
@@ -263,107 +286,72 @@ class TextToVisualRegressor(
         ValueError
             As in `fit`; or if there are several alphas, as the captions seen before are gone.
         """
-        if self.solver == "ridge" and not isinstance(self.alpha, Real):
-            raise ValueError(
-                f"alpha={self.alpha!r} cannot be chosen by partial_fit, which does not keep captions: pass "
-                "one number, such as alpha_ of a fit on some of them"
-            )
-        anew = not hasattr(self, "coefs_") or (self.solver == "ridge" and self._learner is None)
-        X, targets, photograph, weight = self._check(X, y, groups, sample_weight, reset=anew)
-        if anew:
-            self._forget()
+        alpha, anew = None, not hasattr(self, "coefs_")
         if self.solver == "ridge":
-            self._learner = (self._learner or NormalEquations()).update(X, targets, weight)
-            weights, intercept = self._learner.solve(self.alpha)
-            self.coefs_, self.intercepts_, self.alpha_ = [weights], [intercept], self.alpha
-            return self
-        if self._learner is None:
-            self._learner = self._new_network(X, targets, weight, check_random_state(self.random_state))
-            if not anew:
-                visual = None if self.visual_map_ is None else self.visual_map_.matrices[0]
-                self._learner.set_weights(self.coefs_, self.intercepts_, visual)
-        self.losses_ += self._learner.train(
-            X, targets, photograph, weight, epochs=1, batch_size=self.batch_size, verbose=self.verbose
-        )
-        self._set_network_weights(self._learner.weights())
+            if not isinstance(self.alpha, Real):
+                raise ValueError(
+                    f"alpha={self.alpha!r} cannot be chosen by partial_fit, which does not keep captions: "
+                    "pass one number, such as alpha_ of a fit on some of them"
+                )
+            alpha, anew = float(self.alpha), not isinstance(self._learner, NormalEquations)
+        self._initial_alpha()
+        examples = checked_examples(self, X, y, groups, sample_weight, reset=anew)
+        if anew:
+            self._forget(y)
+        if alpha is None:
+            self._partial_fit_network(examples, anew)
+        else:
+            self._partial_fit_ridge(examples, alpha)
         return self
 
-    def _check(self, X, y, groups, sample_weight, reset):
-        self._check_init()
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            y_numeric=True,
-            reset=reset,
-        )
-        X = sp.csr_matrix(X) if sp.issparse(X) else X
-        if reset:
-            self.single_output_ = y.ndim == 1
-        photograph = photograph_of_caption(len(y), groups, y)
-        targets = y.astype(X.dtype, copy=False).reshape(len(y), -1)
-        if sample_weight is None:
-            return X, targets, photograph, None
-        weight = check_weights(sample_weight, len(y), X.dtype)
-        kept = np.flatnonzero(weight)
-        photograph = np.unique(photograph[kept], return_inverse=True)[1]
-        return X[kept], targets[kept], photograph, weight[kept]
-
-    def _check_init(self):
-        if self.solver == "network" and self.init == "ridge":
-            if self.hidden is not None:
-                raise ValueError(
-                    f"init='ridge' is for a linear network, not hidden={self.hidden}: pass hidden=None"
-                )
-            if not isinstance(self.alpha, Real):
-                raise ValueError(f"init='ridge' takes one strength, not alpha={self.alpha!r}: pass a number")
-
-    def _needs_no_conversion(self, X):
-        """Say whether X is what scikit-learn's check would return, as that takes longer than a prediction."""
-        return (
-            type(X) in (np.ndarray, sp.csr_matrix)
-            and X.dtype in (np.float32, np.float64)
-            and X.ndim == 2
-            and X.shape[0] > 0
-            and X.shape[1] == self.n_features_in_
-            and not hasattr(self, "feature_names_in_")
-            and np.isfinite(X.data if sp.issparse(X) else X).all()
-        )
+    def _initial_alpha(self) -> float | None:
+        """Give the strength of the ridge regression that a network begins at, if it begins at one."""
+        if self.solver == "ridge" or self.init == "random":
+            return None
+        if self.hidden is not None:
+            raise ValueError(
+                f"init='ridge' is for a linear network, not hidden={self.hidden}: pass hidden=None"
+            )
+        if not isinstance(self.alpha, Real):
+            raise ValueError(f"init='ridge' takes one strength, not alpha={self.alpha!r}: pass a number")
+        return float(self.alpha)
 
     # What goes on learning in partial_fit.
-    _learner = None
+    _learner: NormalEquations | Network | None = None
 
-    def _forget(self):
+    def _forget(self, y: ArrayLike) -> None:
         self._learner = None
+        self.single_output_ = np.asarray(y).ndim == 1
         self.visual_map_ = self.alpha_ = self.alpha_scores_ = None
         self.losses_, self.validation_losses_ = [], []
 
-    def _fit_ridge(self, X, targets, photograph, weight):
+    def _fit_ridge(self, examples: Examples) -> None:
+        X, Y, photograph, weight = examples
         if isinstance(self.alpha, Real):
-            self.alpha_ = self.alpha
-            weights, intercept = fit_ridge(X, targets, self.alpha, weight)
+            self.alpha_ = float(self.alpha)
+            weights, intercept = fit_ridge(X, Y, self.alpha_, weight)
         else:
             alphas = AUTO_ALPHAS if isinstance(self.alpha, str) else _check_alphas(self.alpha)
             weights, intercept, self.alpha_, self.alpha_scores_ = fit_ridge_path(
-                X, targets, alphas, photograph, self.random_state, weight
+                X, Y, alphas, photograph, self.random_state, weight
             )
         self.coefs_, self.intercepts_ = [weights], [intercept]
 
-    def _fit_network(self, X, targets, photograph, weight):
+    def _partial_fit_ridge(self, examples: Examples, alpha: float) -> None:
+        equations = self._learner if isinstance(self._learner, NormalEquations) else NormalEquations()
+        self._learner = equations.update(examples.X, examples.Y, examples.weight)
+        weights, intercept = equations.solve(alpha)
+        self.coefs_, self.intercepts_, self.alpha_ = [weights], [intercept], alpha
+
+    def _fit_network(self, examples: Examples) -> None:
         random_state = check_random_state(self.random_state)
-        data, stopper = (X, targets, photograph, weight), None
+        stopper = None
         if self.early_stopping:
-            learned, aside = self._set_aside(photograph, random_state)
-            stopper = EarlyStopping(
-                *_rows(data, aside), batch_size=self.batch_size, patience=self.n_iter_no_change
-            )
-            data = _rows(data, learned)
-        network = self._new_network(data[0], data[1], data[3], random_state)
+            examples, aside = examples.set_aside(self.validation_fraction, random_state)
+            stopper = EarlyStopping(*aside, batch_size=self.batch_size, patience=self.n_iter_no_change)
+        network = self._new_network(examples, random_state)
         self.losses_ = network.train(
-            *data,
+            *examples,
             epochs=self.epochs,
             batch_size=self.batch_size,
             schedule=self.schedule,
@@ -371,16 +359,29 @@ class TextToVisualRegressor(
             verbose=self.verbose,
         )
         self.validation_losses_ = stopper.losses if stopper else []
-        self._set_network_weights(stopper.best_weights if stopper else network.weights())
+        best = stopper.best_weights if stopper else None
+        self._set_network_weights(best or network.weights())
 
-    def _new_network(self, X, targets, weight, random_state):
-        from_ridge = self.init == "ridge"
+    def _partial_fit_network(self, examples: Examples, anew: bool) -> None:
+        network = self._learner
+        if not isinstance(network, Network):
+            network = self._new_network(examples, check_random_state(self.random_state))
+            if not anew:
+                visual = None if self.visual_map_ is None else self.visual_map_.matrices[0]
+                network.set_weights(self.coefs_, self.intercepts_, visual)
+            self._learner = network
+        self.losses_ += network.train(*examples, epochs=1, batch_size=self.batch_size, verbose=self.verbose)
+        self._set_network_weights(network.weights())
+
+    def _new_network(self, examples: Examples, random_state: np.random.RandomState) -> Network:
+        X, Y, _, weight = examples
+        alpha = self._initial_alpha()
         network = Network(
             X.shape[1],
-            targets.shape[1],
+            Y.shape[1],
             loss=self.loss,
             hidden=self.hidden,
-            n_components=min(self.n_components, targets.shape[1]) if from_ridge else self.n_components,
+            n_components=self.n_components if alpha is None else min(self.n_components, Y.shape[1]),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             dropout=self.dropout,
@@ -388,28 +389,15 @@ class TextToVisualRegressor(
             margin=self.margin,
             random_state=random_state,
         )
-        if from_ridge:
-            network.start_from(*fit_ridge(X, targets, self.alpha, weight))
+        if alpha is not None:
+            network.start_from(*fit_ridge(X, Y, alpha, weight))
         return network
 
-    def _set_network_weights(self, weights):
+    def _set_network_weights(self, weights: Weights) -> None:
         self.coefs_, self.intercepts_, visual = weights
         self.visual_map_ = None if visual is None else VisualMap([visual]).fit(np.zeros((1, len(visual))))
 
-    def _set_aside(self, photograph, random_state):
-        """Split captions into those learned from and those of photographs set aside."""
-        n_photographs = int(photograph.max()) + 1
-        if n_photographs < 2:
-            raise ValueError(
-                "early_stopping=True sets photographs aside, but y and groups hold one photograph only: "
-                "pass more, or early_stopping=False"
-            )
-        n_aside = min(max(1, round(self.validation_fraction * n_photographs)), n_photographs - 1)
-        aside = np.zeros(n_photographs, bool)
-        aside[random_state.permutation(n_photographs)[:n_aside]] = True
-        return np.flatnonzero(~aside[photograph]), np.flatnonzero(aside[photograph])
-
-    def predict(self, X):
+    def predict(self, X: Matrix | ArrayLike) -> Array:
         """Predict the descriptors that sentences describe.
 
         Parameters
@@ -425,12 +413,12 @@ class TextToVisualRegressor(
         """
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
-        if not self._needs_no_conversion(X):
+        if hasattr(self, "feature_names_in_") or not needs_no_conversion(X, self.n_features_in_):
             X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         predicted = predict_network(X, self.coefs_, self.intercepts_).astype(X.dtype, copy=False)
         return predicted.ravel() if self.single_output_ else predicted
 
-    def transform(self, X):
+    def transform(self, X: Matrix | ArrayLike) -> Array:
         """Predict, as a step in the middle of a pipeline.
 
         Parameters
@@ -446,7 +434,7 @@ class TextToVisualRegressor(
         predicted = self.predict(X)
         return predicted.reshape(len(predicted), -1)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Matrix | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Coefficient of determination of the predictions.
 
         Parameters
@@ -470,16 +458,16 @@ class TextToVisualRegressor(
             self.visual_map_.transform(y), normalize(self.predict(X)), sample_weight=sample_weight
         )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Leave out what only goes on learning, which is large and holds torch tensors."""
         state = super().__getstate__()
         return state | {"_learner": None} if "_learner" in state else state
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return len(self.intercepts_[-1])
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.single_output = True
@@ -488,11 +476,7 @@ class TextToVisualRegressor(
         return tags
 
 
-def _rows(data, rows):
-    return [None if each is None else each[rows] for each in data]
-
-
-def _check_alphas(alphas):
+def _check_alphas(alphas: ArrayLike) -> Array:
     alphas = np.asarray(alphas, np.float64)
     if alphas.ndim != 1 or len(alphas) == 0 or not (np.isfinite(alphas) & (alphas > 0)).all():
         raise ValueError(f"alpha={alphas.tolist()!r} must be a positive number, several of them, or 'auto'")

@@ -1,9 +1,15 @@
 """VisualMap: descriptors of photographs in the space in which a learned map compares them with sentences."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import _check_n_features, check_array
 
+from txt2img._types import Array
 from txt2img._vectors import unit_rows
 
 
@@ -36,13 +42,13 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     array([[1. , 0.6, 0.8]])
     """
 
-    _parameter_constraints: dict = {"matrices": [list, tuple], "lengths": ["array-like", None]}
+    _parameter_constraints: dict[str, Any] = {"matrices": [list, tuple], "lengths": ["array-like", None]}
 
-    def __init__(self, matrices, lengths=None):
+    def __init__(self, matrices: Sequence[Array | None], lengths: Sequence[float] | None = None) -> None:
         self.matrices = matrices
         self.lengths = lengths
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Check that the matrices fit the descriptors.
 
         Parameters
@@ -60,7 +66,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         _check_n_features(self, self._check(X), reset=True)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Array:
         """Map descriptors.
 
         Parameters
@@ -85,35 +91,35 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             [1.0] * len(self.matrices) if self.lengths is None else self.lengths,
         )
 
-    def _check(self, X):
+    def _check(self, X: ArrayLike) -> Array:
         self._validate_params()
         if self.lengths is not None and len(self.lengths) != len(self.matrices):
             raise ValueError(
                 f"lengths={self.lengths!r} must be {len(self.matrices)} numbers, one for each of the matrices"
             )
-        X = check_array(X, dtype=[np.float64, np.float32])
+        descriptors = check_array(X, dtype=[np.float64, np.float32])
         for matrix in self.matrices:
-            if matrix is not None and X.shape[1] != len(matrix):
+            if matrix is not None and descriptors.shape[1] != len(matrix):
                 raise ValueError(
-                    f"X has {X.shape[1]} features, but the visual map was learned on descriptors of "
-                    f"{len(matrix)}: pass descriptors that went through the same whitener"
+                    f"X has {descriptors.shape[1]} features, but the visual map was learned on descriptors "
+                    f"of {len(matrix)}: pass descriptors that went through the same whitener"
                 )
-        return X
+        return descriptors
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return sum(self.n_features_in_ if matrix is None else matrix.shape[1] for matrix in self.matrices)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
-def side_by_side(parts, lengths):
+def side_by_side(parts: Iterable[Array], lengths: Iterable[float]) -> Array:
     """Bring the rows of each part to its length and put the parts side by side."""
     return np.hstack([unit_rows(part) * part.dtype.type(length) for part, length in zip(parts, lengths)])

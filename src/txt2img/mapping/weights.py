@@ -1,9 +1,12 @@
 """Check of `sample_weight`, how much each caption counts."""
 
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils.validation import check_array
 
+from txt2img._types import Array
 
-def check_weights(sample_weight, n_captions, dtype="numeric"):
+
+def check_weights(sample_weight: ArrayLike, n_captions: int, dtype: DTypeLike = "numeric") -> Array:
     """Check that there is one finite weight a caption, none negative and not all zero.
 
     Parameters

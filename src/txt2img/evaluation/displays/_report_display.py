@@ -1,16 +1,27 @@
 """From predictions, or from an estimator, to the report that a display is drawn of."""
 
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
 from sklearn.preprocessing import normalize
 
+from txt2img._types import Array
 from txt2img.evaluation.evaluator import RetrievalEvaluator
+from txt2img.evaluation.report import RetrievalReport
 from txt2img.evaluation.scorers import predictions_and_gallery
 
 
-class ReportDisplay:
+class ReportDisplay(ABC):
     """A display with a `from_report`, and what follows from it."""
 
     @classmethod
-    def from_predictions(cls, y_true, y_pred, **options):
+    @abstractmethod
+    def from_report(cls, report: RetrievalReport, *args: Any, **options: Any) -> Self:
+        """Draw it of a report."""
+
+    @classmethod
+    def from_predictions(cls, y_true: ArrayLike, y_pred: ArrayLike, **options: Any) -> Self:
         """Draw it of descriptors predicted from captions.
 
         Parameters
@@ -36,7 +47,7 @@ class ReportDisplay:
         return cls.from_report(report_of_predictions(y_true, y_pred), **options)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, **options):
+    def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike, **options: Any) -> Self:
         """Draw it of what a fitted estimator predicts.
 
         Parameters
@@ -58,7 +69,7 @@ class ReportDisplay:
         return cls.from_predictions(y, estimator.predict(X), **options)
 
 
-def report_of_predictions(y_true, y_pred):
+def report_of_predictions(y_true: ArrayLike, y_pred: ArrayLike) -> RetrievalReport:
     """Evaluate a search by the cosine among the distinct rows of `y_true`."""
     y_pred, gallery, photograph = predictions_and_gallery(y_true, y_pred)
     return RetrievalEvaluator(ks=(1,)).evaluate(y_pred, _Cosines(gallery), photograph.tolist())
@@ -67,9 +78,9 @@ def report_of_predictions(y_true, y_pred):
 class _Cosines:
     """What the evaluator asks of an index."""
 
-    def __init__(self, gallery):
+    def __init__(self, gallery: Array) -> None:
         self.ids_ = range(len(gallery))
         self._gallery = normalize(gallery)
 
-    def score_factors(self, queries):
+    def score_factors(self, queries: Array) -> tuple[Array, Array, None]:
         return normalize(queries), self._gallery, None

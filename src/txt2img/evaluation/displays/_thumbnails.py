@@ -1,18 +1,27 @@
 """Photographs of any kind as thumbnails of one size."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from txt2img._optional import import_optional
+from txt2img._types import Array, StrPath
 from txt2img.exceptions import UnreadablePhotographError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PAPER = "#ffffff"
 MOUNT = "#f0f1f3"
 FOCUS = (0.5, 0.35)  # heads are more often above the middle of a photograph than below it
 
+Photograph: TypeAlias = "StrPath | Image | Array"
 
-def thumbnail(image, pixels, *, crop):
+
+def thumbnail(image: Photograph, pixels: tuple[int, int], *, crop: bool) -> Array:
     """Return an upright RGB array of the size `pixels` (width, height), cropped or mounted on grey."""
     pil = import_optional("PIL.Image", extra="plot", purpose="A picture of photographs")
     ops = import_optional("PIL.ImageOps", extra="plot", purpose="A picture of photographs")
@@ -22,18 +31,17 @@ def thumbnail(image, pixels, *, crop):
                 return thumbnail(ops.exif_transpose(file), pixels, crop=crop)
         except (OSError, SyntaxError, pil.DecompressionBombError) as error:
             raise UnreadablePhotographError(f"cannot read the photograph {str(image)!r}: {error}") from error
-    if not isinstance(image, pil.Image):
-        image = pil.fromarray(_as_bytes(image))
-    image = image.convert("RGBA")
-    image = pil.alpha_composite(pil.new("RGBA", image.size, PAPER), image).convert("RGB")
+    picture = image if isinstance(image, pil.Image) else pil.fromarray(_as_bytes(image))
+    picture = picture.convert("RGBA")
+    picture = pil.alpha_composite(pil.new("RGBA", picture.size, PAPER), picture).convert("RGB")
     if crop:
-        image = ops.fit(image, pixels, pil.Resampling.LANCZOS, centering=FOCUS)
+        picture = ops.fit(picture, pixels, pil.Resampling.LANCZOS, centering=FOCUS)
     else:
-        image = ops.pad(image, pixels, pil.Resampling.LANCZOS, color=MOUNT)
-    return np.asarray(image)
+        picture = ops.pad(picture, pixels, pil.Resampling.LANCZOS, color=MOUNT)
+    return np.asarray(picture)
 
 
-def _as_bytes(image):
+def _as_bytes(image: object) -> Array:
     pixels = np.asarray(image)
     if pixels.dtype.kind == "f" and pixels.size and pixels.min() >= 0 and pixels.max() <= 1:
         pixels = np.round(255 * pixels).astype(np.uint8)

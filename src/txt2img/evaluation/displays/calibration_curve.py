@@ -1,11 +1,22 @@
 """Whether stated probabilities come true, bin by bin."""
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from txt2img._types import Array, Seed
 from txt2img.evaluation.bootstrap import bootstrap_means
 from txt2img.evaluation.calibration import expected_calibration_error
 from txt2img.evaluation.displays._axes import BARS, CURVES, FAINT, axes_or_new, in_per_cent, legend, tidy
 from txt2img.evaluation.ranks import check_k
+from txt2img.evaluation.report import RetrievalReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["CalibrationCurveDisplay"]
 
@@ -58,7 +69,16 @@ class CalibrationCurveDisplay:
     ([0.2, 0.85], [0.0, 1.0])
     """
 
-    def __init__(self, stated, came_true, share, *, low=None, high=None, calibration_error=None):
+    def __init__(
+        self,
+        stated: Array,
+        came_true: Array,
+        share: Array,
+        *,
+        low: Array | None = None,
+        high: Array | None = None,
+        calibration_error: float | None = None,
+    ) -> None:
         self.stated = stated
         self.came_true = came_true
         self.share = share
@@ -67,7 +87,7 @@ class CalibrationCurveDisplay:
         self.calibration_error = calibration_error
 
     @classmethod
-    def from_report(cls, report, **options):
+    def from_report(cls, report: RetrievalReport, **options: Any) -> Self:
         """Draw the curve of a report.
 
         Parameters
@@ -97,7 +117,9 @@ class CalibrationCurveDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, estimator, photos, captions, **options):
+    def from_estimator(
+        cls, estimator: Any, photos: Any, captions: Sequence[Sequence[str]], **options: Any
+    ) -> Self:
         """Draw the curve of a search.
 
         Parameters
@@ -121,17 +143,17 @@ class CalibrationCurveDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_prob,
+        y_true: ArrayLike,
+        y_prob: ArrayLike,
         *,
-        groups=None,
-        n_bins=10,
-        min_answers=10,
-        level=0.95,
-        n_resamples=1000,
-        random_state=0,
-        ax=None,
-    ):
+        groups: Iterable[Hashable] | None = None,
+        n_bins: int = 10,
+        min_answers: int = 10,
+        level: float = 0.95,
+        n_resamples: int = 1000,
+        random_state: Seed = 0,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the curve of stated probabilities.
 
         Parameters
@@ -185,7 +207,7 @@ class CalibrationCurveDisplay:
         display = cls(stated, came_true, in_bin.mean(axis=0), low=low, high=high, calibration_error=error)
         return display.plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curve.
 
         Parameters
@@ -209,7 +231,7 @@ class CalibrationCurveDisplay:
             label="share of the answers",
         )
         ax.plot([0, 1], [0, 1], color=FAINT, linestyle="--", label="perfectly calibrated")
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             ax.vlines(self.stated, self.low, self.high, color=CURVES[0], linewidth=1.3)
         (self.line_,) = ax.plot(
             np.asarray(self.stated)[filled],
@@ -229,7 +251,9 @@ class CalibrationCurveDisplay:
         return self
 
 
-def _interval(in_bin, right, groups, level, **resampling):
+def _interval(
+    in_bin: Array, right: Array, groups: Iterable[Hashable], level: float, **resampling: Any
+) -> Array:
     """Bootstrap the share of right answers in each bin over photographs."""
     n_bins = in_bin.shape[1]
     means = bootstrap_means(np.hstack([in_bin, in_bin & right[:, None]]), groups, **resampling)

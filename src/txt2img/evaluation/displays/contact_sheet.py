@@ -1,12 +1,22 @@
 """Contact sheet: the hits of several queries at a glance."""
 
+from __future__ import annotations
+
 import unicodedata
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from txt2img._files import write_whole
 from txt2img._optional import import_optional
+from txt2img._types import StrPath
 from txt2img.evaluation.displays._axes import INK
-from txt2img.evaluation.displays._thumbnails import PAPER, thumbnail
+from txt2img.evaluation.displays._thumbnails import PAPER, Photograph, thumbnail
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyBboxPatch
+    from matplotlib.text import Text
 
 __all__ = ["contact_sheet"]
 
@@ -22,8 +32,20 @@ ROW_GAP = 0.36
 ROUNDING = 0.05
 TITLE_SIZE, QUERY_SIZE, LABEL_SIZE = 17, 12, 8.5
 
+# A photograph, its label, and whether it is the right one; the text of a query, and its hits.
+Hit: TypeAlias = tuple[Photograph, object, bool | None]
+Row: TypeAlias = tuple[str, Sequence[Hit]]
 
-def contact_sheet(rows, path=None, *, title=None, crop=True, thumbnail_width=2.0, dpi=150):
+
+def contact_sheet(
+    rows: Sequence[Row],
+    path: StrPath | None = None,
+    *,
+    title: str | None = None,
+    crop: bool = True,
+    thumbnail_width: float = 2.0,
+    dpi: int = 150,
+) -> Figure:
     """Lay out the hits of each query in a line of thumbnails.
 
     Parameters
@@ -95,13 +117,13 @@ def contact_sheet(rows, path=None, *, title=None, crop=True, thumbnail_width=2.0
 class _Sheet:
     """A page that is filled from the top, on one pair of axes measured in inches, y downwards."""
 
-    def __init__(self, n_columns, thumbnail_width, dpi, crop):
+    def __init__(self, n_columns: int, thumbnail_width: float, dpi: int, crop: bool) -> None:
         figure = import_optional("matplotlib.figure", extra="plot", purpose="A contact sheet")
         agg = import_optional("matplotlib.backends.backend_agg", extra="plot", purpose="A contact sheet")
         self.patches = import_optional("matplotlib.patches", extra="plot", purpose="A contact sheet")
         self.crop = crop
         self.size = (thumbnail_width, 0.75 * thumbnail_width)
-        self.pixels = tuple(round(side * dpi) for side in self.size)
+        self.pixels = (round(self.size[0] * dpi), round(self.size[1] * dpi))
         self.inner_width = n_columns * thumbnail_width + (n_columns - 1) * GAP
         self.figure = figure.Figure(figsize=(self.inner_width + 2 * MARGIN, 1), dpi=dpi, facecolor=PAPER)
         self.renderer = agg.FigureCanvasAgg(self.figure).get_renderer()
@@ -109,17 +131,17 @@ class _Sheet:
         self.axes.set_axis_off()
         self.y = MARGIN
 
-    def write_title(self, title):
+    def write_title(self, title: str) -> None:
         self._write(MARGIN, self.y, title, self.inner_width, TITLE_SIZE, INK, weight="bold")
         self.y += 2.2 * LINE
 
-    def write_query(self, text):
+    def write_query(self, text: str) -> None:
         for line in self._wrapped(_clean(text), self.inner_width, n_lines=2):
             self._write(MARGIN, self.y, line, self.inner_width, QUERY_SIZE, INK, weight="bold")
             self.y += LINE
         self.y += 0.11
 
-    def place(self, image, label, right, column):
+    def place(self, image: Photograph, label: object, right: bool | None, column: int) -> None:
         width, height = self.size
         x = MARGIN + column * (width + GAP)
         picture = self.axes.imshow(
@@ -135,16 +157,16 @@ class _Sheet:
         colour, weight = (RIGHT, "bold") if right else (LABEL, "normal")
         self._write(x, self.y + height + 0.11, label, width, LABEL_SIZE, colour, weight=weight)
 
-    def end_row(self, has_pictures):
+    def end_row(self, has_pictures: bool) -> None:
         self.y += (self.size[1] + LABEL_HEIGHT if has_pictures else 0) + ROW_GAP
 
-    def finish(self):
+    def finish(self) -> Figure:
         width, height = self.inner_width + 2 * MARGIN, self.y - ROW_GAP + MARGIN
         self.figure.set_size_inches(width, height)
         self.axes.set(xlim=(0, width), ylim=(height, 0))
         return self.figure
 
-    def _rounded(self, x, y, *, outset=0.0, **style):
+    def _rounded(self, x: float, y: float, *, outset: float = 0.0, **style: Any) -> FancyBboxPatch:
         width, height = self.size
         return self.axes.add_patch(
             self.patches.FancyBboxPatch(
@@ -156,16 +178,19 @@ class _Sheet:
             )
         )
 
-    def _write(self, x, y, text, width, size, colour, *, weight):
+    def _write(
+        self, x: float, y: float, text: object, width: float, size: float, colour: str, *, weight: str
+    ) -> None:
         artist = self.axes.text(
             x, y, "", va="top", fontsize=size, color=colour, fontweight=weight, parse_math=False
         )
         artist.set_text(_shortened(_clean(text), lambda part: self._width(artist, part) <= width))
 
-    def _wrapped(self, text, width, n_lines):
+    def _wrapped(self, text: str, width: float, n_lines: int) -> list[str]:
         """Break into at most `n_lines` lines; what is too much stays on the last one."""
         probe = self.axes.text(0, 0, "", fontsize=QUERY_SIZE, fontweight="bold", parse_math=False)
-        lines, words = [], text.split()
+        lines: list[str] = []
+        words = text.split()
         while words and len(lines) < n_lines - 1:
             n = 1
             while n < len(words) and self._width(probe, " ".join(words[: n + 1])) <= width:
@@ -175,12 +200,12 @@ class _Sheet:
         probe.remove()
         return [*lines, " ".join(words)] if words else lines
 
-    def _width(self, artist, text):
+    def _width(self, artist: Text, text: str) -> float:
         artist.set_text(text)
         return artist.get_window_extent(self.renderer).width / self.figure.dpi
 
 
-def _checked(row, i):
+def _checked(row: Row, i: int) -> tuple[str, list[Hit]]:
     try:
         text, hits = row
         hits = [(image, label, right) for image, label, right in hits]
@@ -192,13 +217,13 @@ def _checked(row, i):
     return str(text), hits
 
 
-def _clean(text):
+def _clean(text: object) -> str:
     """Compose accents, and turn line breaks and unprintable characters into spaces."""
     text = unicodedata.normalize("NFC", str(text))
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
-def _shortened(text, fits):
+def _shortened(text: str, fits: Callable[[str], bool]) -> str:
     if fits(text):
         return text
     short, long = 0, len(text)

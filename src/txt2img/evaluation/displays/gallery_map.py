@@ -1,12 +1,22 @@
 """Map of a gallery: photographs that are alike lie near to one another."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from txt2img._types import Array
 from txt2img.evaluation.displays._axes import axes_or_new
-from txt2img.evaluation.displays._thumbnails import thumbnail
+from txt2img.evaluation.displays._thumbnails import Photograph, thumbnail
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["GalleryMapDisplay"]
 
@@ -48,12 +58,21 @@ class GalleryMapDisplay:
     [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     """
 
-    def __init__(self, cells, photos):
+    def __init__(self, cells: Array, photos: Sequence[Photograph]) -> None:
         self.cells = cells
         self.photos = photos
 
     @classmethod
-    def from_descriptors(cls, descriptors, photos, *, projection=None, aspect=1.6, max_photos=1000, ax=None):
+    def from_descriptors(
+        cls,
+        descriptors: ArrayLike,
+        photos: Sequence[Photograph],
+        *,
+        projection: Any = None,
+        aspect: float = 1.6,
+        max_photos: int = 1000,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the map of photographs with their descriptors.
 
         Parameters
@@ -102,7 +121,7 @@ class GalleryMapDisplay:
         return cls(_cells(points, aspect), [photos[row] for row in rows]).plot(ax)
 
     @classmethod
-    def from_estimator(cls, estimator, photos, **options):
+    def from_estimator(cls, estimator: Any, photos: Sequence[Photograph], **options: Any) -> Self:
         """Draw the map of photographs as a search or featurizer sees them.
 
         Parameters
@@ -121,7 +140,7 @@ class GalleryMapDisplay:
         """
         return cls.from_descriptors(estimator.transform(photos), photos, **options)
 
-    def plot(self, ax=None, *, pixels=96):
+    def plot(self, ax: Axes | None = None, *, pixels: int = 96) -> Self:
         """Draw the map.
 
         Parameters
@@ -149,12 +168,12 @@ class GalleryMapDisplay:
         return self
 
 
-def _default_projection(n_photos):
+def _default_projection(n_photos: int) -> TSNE:
     perplexity = min(PERPLEXITY, (n_photos - 1) / 3)
     return TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=0)
 
 
-def _cells(points, aspect):
+def _cells(points: Array, aspect: float) -> Array:
     """Move points to the squares of a grid, by the least sum of squared ways."""
     n_columns = max(1, round(np.sqrt(len(points) * aspect)))
     n_rows = -(-len(points) // n_columns)

@@ -1,10 +1,21 @@
 """How often each photograph comes up, with the correction of hubs and without."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
+from txt2img._types import Array
+from txt2img.evaluation._search import Index
 from txt2img.evaluation.displays._axes import CURVES, INK, axes_or_new, legend_above, tidy
 from txt2img.evaluation.hubness import k_occurrence, k_occurrence_skewness
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["HubnessDisplay"]
 
@@ -44,13 +55,13 @@ class HubnessDisplay:
     ['by chance', 'uncorrected, skewness 1.15', 'corrected, skewness 0.00']
     """
 
-    def __init__(self, counts, uncorrected=None, *, k=10):
+    def __init__(self, counts: ArrayLike, uncorrected: ArrayLike | None = None, *, k: int = 10) -> None:
         self.counts = counts
         self.uncorrected = uncorrected
         self.k = k
 
     @classmethod
-    def from_index(cls, index, predicted, *, k=10, ax=None):
+    def from_index(cls, index: Index, predicted: ArrayLike, *, k: int = 10, ax: Axes | None = None) -> Self:
         """Draw how often the photographs of an index come up.
 
         Parameters
@@ -70,7 +81,7 @@ class HubnessDisplay:
         HubnessDisplay
             The display, drawn.
         """
-        queries, gallery, bias = index.score_factors(predicted)
+        queries, gallery, bias = index.score_factors(np.asarray(predicted))
         n_queries = min(len(queries), len(gallery))
         queries = queries[np.linspace(0, len(queries) - 1, n_queries).astype(int)]
         counts = k_occurrence(queries, gallery, k, bias=bias)
@@ -78,7 +89,9 @@ class HubnessDisplay:
         return cls(counts, k_occurrence(queries, gallery, k) if corrected else None, k=k).plot(ax)
 
     @classmethod
-    def from_estimator(cls, estimator, sentences, *, k=10, ax=None):
+    def from_estimator(
+        cls, estimator: Any, sentences: Sequence[str], *, k: int = 10, ax: Axes | None = None
+    ) -> Self:
         """Draw how often the photographs in the gallery of a search come up.
 
         Parameters
@@ -99,7 +112,7 @@ class HubnessDisplay:
         """
         return cls.from_index(estimator.index_, estimator.predict(sentences), k=k, ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the histogram.
 
         Parameters
@@ -144,25 +157,25 @@ class HubnessDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _by_chance(self, ends):
+    def _by_chance(self, ends: Array) -> Array:
         """Return the shares of the bins if all lists were drawn at random."""
         n_queries = np.sum(self.counts) // self.k
-        within = bdtr(np.minimum(ends, n_queries), n_queries, self.k / len(self.counts))
+        within = bdtr(np.minimum(ends, n_queries), n_queries, self.k / np.size(self.counts))
         return np.diff(within, prepend=0)
 
 
-def _doubling(largest):
+def _doubling(largest: int) -> Array:
     """Return the last counts of the bins: 0, 1, 2, 4, 8, ..."""
     return np.append(0, 2 ** np.arange(np.ceil(np.log2(max(1, largest))) + 1)).astype(int)
 
 
-def _ranges(ends):
+def _ranges(ends: Array) -> list[str]:
     """Write the counts that each bin holds."""
     firsts = np.append(0, ends[:-1] + 1)
     return [f"{last}" if first == last else f"{first}–{last}" for first, last in zip(firsts, ends)]
 
 
-def _shares(n_photographs, ends):
+def _shares(n_photographs: Array, ends: Array) -> Array:
     """Sum the photographs that have each count over the bins."""
     within = np.cumsum(n_photographs) / np.sum(n_photographs)
     return np.diff(within[np.minimum(ends, len(within) - 1)], prepend=0)

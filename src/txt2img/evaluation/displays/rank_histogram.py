@@ -1,7 +1,12 @@
 """Histogram of the ranks of the right photographs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 
+from txt2img._types import Array
 from txt2img.evaluation.displays._axes import (
     BARS,
     INK,
@@ -12,6 +17,10 @@ from txt2img.evaluation.displays._axes import (
     tidy,
 )
 from txt2img.evaluation.displays._report_display import ReportDisplay
+from txt2img.evaluation.report import RetrievalReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["RankHistogramDisplay"]
 
@@ -53,14 +62,16 @@ class RankHistogramDisplay(ReportDisplay):
     'R@1 33.3 %   R@5 66.7 %   R@10 100.0 %   median rank 2'
     """
 
-    def __init__(self, edges, share, chance, *, title=None):
+    def __init__(self, edges: Array, share: Array, chance: Array, *, title: str | None = None) -> None:
         self.edges = edges
         self.share = share
         self.chance = chance
         self.title = title
 
     @classmethod
-    def from_report(cls, report, *, bins_per_decade=6, ax=None):
+    def from_report(
+        cls, report: RetrievalReport, *, bins_per_decade: int = 6, ax: Axes | None = None
+    ) -> Self:
         """Draw the histogram of a report.
 
         Parameters
@@ -85,7 +96,7 @@ class RankHistogramDisplay(ReportDisplay):
         title = "   ".join([*recalls, f"median rank {report.median_rank:,.4g}"])
         return cls(np.append(0, ends), share, chance, title=title).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the histogram.
 
         Parameters

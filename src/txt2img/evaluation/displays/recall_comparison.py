@@ -1,9 +1,20 @@
 """Recall of several models, side by side."""
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from txt2img._types import Array, Seed
 from txt2img.evaluation.displays._axes import CURVES, INK, axes_or_new, legend_above, tidy
 from txt2img.evaluation.displays._report_display import report_of_predictions
+from txt2img.evaluation.report import RetrievalReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["RecallComparisonDisplay"]
 
@@ -52,7 +63,16 @@ class RecallComparisonDisplay:
     [[0.33, 0.67], [0.67, 1.0]]
     """
 
-    def __init__(self, names, ks, recall, low, high, *, chance):
+    def __init__(
+        self,
+        names: Sequence[str],
+        ks: Sequence[int],
+        recall: Array,
+        low: Array,
+        high: Array,
+        *,
+        chance: Sequence[float],
+    ) -> None:
         self.names = names
         self.ks = ks
         self.recall = recall
@@ -61,7 +81,16 @@ class RecallComparisonDisplay:
         self.chance = chance
 
     @classmethod
-    def from_reports(cls, reports, *, ks=(1, 5, 10), level=0.95, n_resamples=1000, random_state=0, ax=None):
+    def from_reports(
+        cls,
+        reports: Mapping[str, RetrievalReport],
+        *,
+        ks: Sequence[int] = (1, 5, 10),
+        level: float = 0.95,
+        n_resamples: int = 1000,
+        random_state: Seed = 0,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the comparison of several reports.
 
         Parameters
@@ -103,7 +132,7 @@ class RecallComparisonDisplay:
         return cls(list(reports), ks, recall, low, high, chance=chance).plot(ax)
 
     @classmethod
-    def from_predictions(cls, y_true, y_pred, **options):
+    def from_predictions(cls, y_true: ArrayLike, y_pred: Mapping[str, ArrayLike], **options: Any) -> Self:
         """Draw it of descriptors predicted from captions by several models.
 
         Parameters
@@ -125,7 +154,7 @@ class RecallComparisonDisplay:
         return cls.from_reports(reports, **options)
 
     @classmethod
-    def from_estimators(cls, estimators, X, y, **options):
+    def from_estimators(cls, estimators: Mapping[str, Any], X: Any, y: ArrayLike, **options: Any) -> Self:
         """Draw it of what several fitted estimators predict.
 
         Parameters
@@ -147,7 +176,7 @@ class RecallComparisonDisplay:
         predicted = {name: estimator.predict(X) for name, estimator in estimators.items()}
         return cls.from_predictions(y, predicted, **options)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the comparison.
 
         Parameters

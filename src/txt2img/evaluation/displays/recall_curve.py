@@ -1,7 +1,12 @@
 """Recall against the number of photographs looked at."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 
+from txt2img._types import Array, Seed
 from txt2img.evaluation.displays._axes import (
     FAINT,
     axes_or_new,
@@ -11,6 +16,10 @@ from txt2img.evaluation.displays._axes import (
     tidy,
 )
 from txt2img.evaluation.displays._report_display import ReportDisplay
+from txt2img.evaluation.report import RetrievalReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["RecallCurveDisplay"]
 
@@ -62,7 +71,16 @@ class RecallCurveDisplay(ReportDisplay):
     ['words', 'chance', 'sentences']
     """
 
-    def __init__(self, ks, recall, chance, *, low=None, high=None, name=None):
+    def __init__(
+        self,
+        ks: Array,
+        recall: Array,
+        chance: Array,
+        *,
+        low: Array | None = None,
+        high: Array | None = None,
+        name: str | None = None,
+    ) -> None:
         self.ks = ks
         self.recall = recall
         self.chance = chance
@@ -73,15 +91,15 @@ class RecallCurveDisplay(ReportDisplay):
     @classmethod
     def from_report(
         cls,
-        report,
+        report: RetrievalReport,
         *,
-        level=0.95,
-        n_resamples=1000,
-        random_state=0,
-        name=None,
-        plot_chance_level=True,
-        ax=None,
-    ):
+        level: float = 0.95,
+        n_resamples: int = 1000,
+        random_state: Seed = 0,
+        name: str | None = None,
+        plot_chance_level: bool = True,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the curve of a report.
 
         Parameters
@@ -112,7 +130,7 @@ class RecallCurveDisplay(ReportDisplay):
         display = cls(ks, recall, chance, low=low, high=high, name=name)
         return display.plot(ax, plot_chance_level=plot_chance_level)
 
-    def plot(self, ax=None, *, plot_chance_level=True):
+    def plot(self, ax: Axes | None = None, *, plot_chance_level: bool = True) -> Self:
         """Draw the curve.
 
         Parameters
@@ -130,7 +148,7 @@ class RecallCurveDisplay(ReportDisplay):
         ax = axes_or_new(ax)
         (self.line_,) = ax.plot(self.ks, self.recall, linewidth=2, label=self.name or "recall@k")
         self.band_ = self.chance_line_ = None
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             self.band_ = ax.fill_between(
                 self.ks, self.low, self.high, color=self.line_.get_color(), alpha=0.18, linewidth=0
             )
