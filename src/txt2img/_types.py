@@ -4,11 +4,15 @@ Shapes and dtypes are told by the docstrings: numpy's types of dtypes say little
 """
 
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 Array: TypeAlias = NDArray[Any]
 Matrix: TypeAlias = NDArray[Any] | sp.spmatrix | sp.sparray
 StrPath: TypeAlias = str | PathLike[str]
+Photograph: TypeAlias = Union[StrPath, bytes, Array, "Image.Image"]
