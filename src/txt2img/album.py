@@ -1,15 +1,24 @@
 """An album: a search of the photographs in some folders, which keeps up with them."""
 
+from __future__ import annotations
+
 import os
 import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from txt2img._files import only_writer
+from txt2img._types import StrPath
 from txt2img.exceptions import UnreadablePhotographError
 from txt2img.images import ImageFeaturizer, list_photographs
 from txt2img.persistence import MANIFEST
 from txt2img.search import TextImageSearch
+
+if TYPE_CHECKING:
+    from txt2img.datasets import CaptionedPhotographs
+    from txt2img.evaluation import RetrievalReport
 
 CHANGED = "changed"
 
@@ -38,12 +47,12 @@ class Album:
     True
     """
 
-    def __init__(self, home, *, backbone="efficientnet_lite2", verbose=0):
+    def __init__(self, home: StrPath, *, backbone: str = "efficientnet_lite2", verbose: int = 0) -> None:
         self.home = Path(home)
         self.backbone = backbone
         self.verbose = verbose
 
-    def load(self):
+    def load(self) -> TextImageSearch | None:
         """Load the search.
 
         Returns
@@ -55,7 +64,7 @@ class Album:
             return None
         return TextImageSearch.load(self._folder)
 
-    def index(self, folders):
+    def index(self, folders: Iterable[StrPath]) -> dict[str, Any]:
         """Take in what is new or changed in folders, and forget what is there no more.
 
         Without captions learned before, words are known by the names of the classes of the backbone.
@@ -78,12 +87,12 @@ class Album:
         SavedFileError
             If another process is changing the album.
         """
-        folders = [os.path.abspath(folder) for folder in folders]
-        there = {path: _time_of_change(path) for folder in folders for path in _photographs(folder)}
+        roots = [os.path.abspath(folder) for folder in folders]
+        there = {path: _time_of_change(path) for root in roots for path in _photographs(root)}
         with self._locked():
             search = self.load() or TextImageSearch.from_class_names(self.backbone)
             known = _known(search)
-            below = tuple(os.path.join(folder, "") for folder in folders)
+            below = tuple(os.path.join(root, "") for root in roots)
             gone = [path for path in known if path.startswith(below) and there.get(path) != known[path]]
             new = [path for path in there if known.get(path) != there[path]]
             if gone:
@@ -99,7 +108,7 @@ class Album:
             "photographs": len(search),
         }
 
-    def train(self, captioned, preset="default"):
+    def train(self, captioned: CaptionedPhotographs, preset: str = "default") -> TextImageSearch:
         """Learn from captioned photographs, and take in again what was in the album.
 
         Parameters
@@ -134,7 +143,7 @@ class Album:
             search.save(self._folder)
         return search
 
-    def evaluate(self, captioned):
+    def evaluate(self, captioned: CaptionedPhotographs) -> RetrievalReport:
         """Ask with the captions of photographs that were not learned from.
 
         Parameters
@@ -159,10 +168,12 @@ class Album:
         return search.evaluate(captioned.photos, captioned.captions)
 
     @property
-    def _folder(self):
+    def _folder(self) -> Path:
         return self.home / "search"
 
-    def _add(self, search, paths, times):
+    def _add(
+        self, search: TextImageSearch, paths: list[str], times: Mapping[str, int]
+    ) -> list[tuple[str, str]]:
         """Take photographs in, and return the path of each that could not be read, with the reason."""
         if not paths:
             return []
@@ -174,7 +185,7 @@ class Album:
             pass  # not one of them can be read, and the reasons are told all the same
         return [(each.path, each.reason) for each in featurizers[0].failures_]
 
-    def _prepare(self, featurizer):
+    def _prepare(self, featurizer: Any) -> list[ImageFeaturizer]:
         """Let featurizers keep descriptors in the album and go on after faults; return them all."""
         parts = [featurizer, *featurizer.get_params().values()]
         featurizers = [each for each in parts if isinstance(each, ImageFeaturizer)]
@@ -183,32 +194,33 @@ class Album:
         return featurizers
 
     @contextmanager
-    def _locked(self):
+    def _locked(self) -> Iterator[None]:
         self.home.mkdir(parents=True, exist_ok=True)
         with only_writer(self.home):
             yield
 
 
-def _known(search):
+def _known(search: TextImageSearch) -> dict[str, int]:
     """Return the paths of a gallery with the time of change that they were taken in with."""
-    if not len(search):
+    index = search.index_
+    if index is None or not len(index):
         return {}
-    return dict(zip(search.index_.ids_.tolist(), search.index_.metadata_[CHANGED].tolist()))
+    return dict(zip(index.ids_.tolist(), index.metadata_[CHANGED].tolist()))
 
 
-def _photographs(folder):
+def _photographs(folder: str) -> list[str]:
     try:
         return list_photographs(folder)
     except ValueError:  # it holds none, or none any more
         return []
 
 
-def _time_of_change(path):
+def _time_of_change(path: str) -> int:
     return os.stat(path).st_mtime_ns
 
 
 @contextmanager
-def _quiet_about_unreadable_photographs():
+def _quiet_about_unreadable_photographs() -> Iterator[None]:
     """They are returned, or known to the caller, one by one."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(cannot be read|are left out)", category=UserWarning)

@@ -1,17 +1,26 @@
 """The command ``txt2img``, for those who only want to search their photographs."""
 
-import argparse
+from __future__ import annotations
+
 import html
 import json
 import os
 import sys
 import warnings
 import webbrowser
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from txt2img._files import write_whole
 from txt2img._optional import import_optional
 from txt2img.exceptions import MissingExtraError
+
+if TYPE_CHECKING:
+    from txt2img.album import Album
+    from txt2img.datasets import CaptionedPhotographs
+    from txt2img.search import Hit
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 EPILOG = """exit codes: 0 done; 1 nothing found, or it went wrong; 2 wrong use; 130 interrupted
@@ -25,7 +34,7 @@ examples:
 """
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Parameters
@@ -53,28 +62,30 @@ def main(arguments=None):
         return FAILED
 
 
-def build_parser():
+def build_parser() -> ArgumentParser:
     """Build the parser of the command line."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = ArgumentParser(add_help=False)
     common.add_argument(
         "--home", help="folder that keeps the search; default: TXT2IMG_HOME, or the user's data directory"
     )
     common.add_argument("--json", action="store_true", help="print JSON to standard output")
     common.add_argument("--quiet", action="store_true", help="show no progress")
-    backbone = argparse.ArgumentParser(add_help=False)
+    backbone = ArgumentParser(add_help=False)
     backbone.add_argument(
         "--backbone", default="efficientnet_lite2", help="image network; default: %(default)s"
     )
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         "txt2img",
         description="Search photographs that nobody has labelled by typing what you see.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     _add_completion(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name, run, parents, text):
+    def add(
+        name: str, run: Callable[[Namespace], int], parents: list[ArgumentParser], text: str
+    ) -> ArgumentParser:
         command = commands.add_parser(name, parents=[common, *parents], help=text, description=text)
         command.set_defaults(run=run)
         return command
@@ -105,7 +116,7 @@ def build_parser():
     return parser
 
 
-def run_index(options):
+def run_index(options: Namespace) -> int:
     """Take in folders."""
     done = _album(options).index(options.folders)
     if options.json:
@@ -120,7 +131,7 @@ def run_index(options):
     return DONE
 
 
-def run_search(options):
+def run_search(options: Namespace) -> int:
     """Find photographs."""
     if options.k < 1:
         raise ValueError(f"-k {options.k}: ask for one photograph at least")
@@ -128,7 +139,7 @@ def run_search(options):
     if search is None or not len(search):
         raise ValueError("there are no photographs to search: take some in with txt2img index DIR")
     text = " ".join(options.words)
-    hits = search.query(text, k=min(options.k, len(search)))
+    hits: list[Hit] = search.query(text, k=min(options.k, len(search)))
     if options.least is not None:
         if hits[0].probability is None:
             raise ValueError(
@@ -150,7 +161,7 @@ def run_search(options):
     return DONE if hits else FAILED
 
 
-def run_train(options):
+def run_train(options: Namespace) -> int:
     """Learn from captioned photographs."""
     captioned = _captioned(options)
     search = _album(options).train(captioned, options.preset)
@@ -165,7 +176,7 @@ def run_train(options):
     return DONE
 
 
-def run_evaluate(options):
+def run_evaluate(options: Namespace) -> int:
     """Ask with held-out captions."""
     captioned = _captioned(options)
     report = _album(options).evaluate(captioned)
@@ -179,17 +190,18 @@ def run_evaluate(options):
     return DONE
 
 
-def _album(options):
+def _album(options: Namespace) -> Album:
     from txt2img.album import Album
 
     home = options.home or os.environ.get("TXT2IMG_HOME")
     if home is None:
         platformdirs = import_optional("platformdirs", extra="cli", purpose="The command without --home")
         home = platformdirs.user_data_path("txt2img", appauthor=False)
-    return Album(home, backbone=getattr(options, "backbone", None), verbose=0 if options.quiet else 1)
+    given = {"backbone": options.backbone} if "backbone" in options else {}
+    return Album(home, **given, verbose=0 if options.quiet else 1)
 
 
-def _captioned(options):
+def _captioned(options: Namespace) -> CaptionedPhotographs:
     from txt2img.datasets import load_captions, load_captions_table
 
     if options.split is None:
@@ -197,7 +209,7 @@ def _captioned(options):
     return load_captions_table(options.captions, options.images, split=options.split)
 
 
-def _draw(text, hits, path):
+def _draw(text: str, hits: list[Hit], path: Path) -> None:
     from txt2img.evaluation import contact_sheet
     from txt2img.search.answers import Hits
 
@@ -213,21 +225,28 @@ def _draw(text, hits, path):
     write_whole(path, lambda stream: stream.write(page.encode("utf-8", "replace")))
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     print(f"txt2img: {message}", file=sys.stderr)
 
 
-def _print_json(value):
+def _print_json(value: object) -> None:
     """Print JSON in ASCII, whatever the names of files hold."""
     print(json.dumps(value, indent=1, default=str))
 
 
-def _printable(path):
+def _printable(path: object) -> str:
     """Keep control characters in the name of a file, which terminals obey, from being printed."""
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in str(path))
 
 
-def _add_completion(parser):
+def _add_completion(parser: ArgumentParser) -> None:
     try:
         shtab = import_optional("shtab", extra="cli", purpose="Completion")
     except MissingExtraError:

@@ -16,6 +16,7 @@ import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -37,6 +38,7 @@ from txt2img._files import (
     write_array,
     write_whole,
 )
+from txt2img._types import Array, StrPath
 from txt2img.exceptions import SavedFileError
 
 FORMAT_VERSION = 1
@@ -48,7 +50,7 @@ MAPPED_BYTES = 2**24
 _DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
-def save(estimator, path):
+def save(estimator: Any, path: StrPath) -> None:
     """Save a fitted estimator to a folder.
 
     Parameters
@@ -120,7 +122,7 @@ def save(estimator, path):
                     file.unlink()
 
 
-def load(path, *, verify=False):
+def load(path: StrPath, *, verify: bool = False) -> Any:
     """Load an estimator saved by :func:`save`.
 
     Parameters
@@ -166,7 +168,7 @@ def load(path, *, verify=False):
 class SaveMixin:
     """Methods `save` and `load` of an estimator."""
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Save the fitted estimator to a folder, without pickle.
 
         Parameters
@@ -182,7 +184,7 @@ class SaveMixin:
         save(self, path)
 
     @classmethod
-    def load(cls, path, *, verify=False):
+    def load(cls, path: StrPath, *, verify: bool = False) -> Self:
         """Load what `save` saved.
 
         Parameters
@@ -211,7 +213,7 @@ class SaveMixin:
         return estimator
 
 
-def _read_manifest(path):
+def _read_manifest(path: StrPath) -> bytes:
     try:
         return read_regular(Path(path) / MANIFEST)
     except (FileNotFoundError, NotADirectoryError):
@@ -220,7 +222,7 @@ def _read_manifest(path):
         ) from None
 
 
-def _load(folder, content, verify):
+def _load(folder: Path, content: bytes, verify: bool) -> Any:
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -246,10 +248,10 @@ def _load(folder, content, verify):
 class _Writer:
     """Turns estimators and values into JSON, with the arrays set aside under their sums."""
 
-    def __init__(self):
-        self.arrays = {}
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
 
-    def encode(self, value, name):
+    def encode(self, value: Any, name: str) -> Any:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, np.generic):
@@ -273,7 +275,7 @@ class _Writer:
             "pipelines and unions of them, numbers, strings and arrays can"
         )
 
-    def _encode_estimator(self, estimator, name):
+    def _encode_estimator(self, estimator: Any, name: str) -> dict[str, Any]:
         parameters = {
             key: os.fspath(value) if isinstance(value, os.PathLike) else value
             for key, value in estimator.get_params(deep=False).items()
@@ -288,7 +290,7 @@ class _Writer:
             "fitted": {key: self.encode(value, f"{name}.{key}") for key, value in fitted.items()},
         }
 
-    def _encode_array(self, array, name):
+    def _encode_array(self, array: Array, name: str) -> dict[str, Any]:
         if array.dtype == object:
             return {"objects": self.encode(array.tolist(), name)}
         digest = digest_of_array(array)
@@ -299,13 +301,13 @@ class _Writer:
 class _Reader:
     """Builds estimators and values from JSON and the arrays beside it."""
 
-    def __init__(self, folder, arrays, verify):
+    def __init__(self, folder: Path, arrays: dict[str, Any], verify: bool) -> None:
         self.folder = folder
         self.arrays = arrays
         self.verify = verify
-        self.read = set()
+        self.read: set[str] = set()
 
-    def decode(self, value):
+    def decode(self, value: Any) -> Any:
         if isinstance(value, list):
             return [self.decode(item) for item in value]
         if not isinstance(value, dict):
@@ -332,7 +334,7 @@ class _Reader:
             f"{self.folder / MANIFEST} is damaged: it holds a value of unknown kind {kind!r}"
         )
 
-    def _decode_estimator(self, value):
+    def _decode_estimator(self, value: dict[str, Any]) -> Any:
         classes = _known_classes()
         if value["class"] not in classes:
             raise SavedFileError(
@@ -354,7 +356,7 @@ class _Reader:
             vars(estimator).update(state)
         return estimator
 
-    def _decode_array(self, digest):
+    def _decode_array(self, digest: object) -> Array:
         if (
             not isinstance(digest, str)
             or digest not in self.arrays
@@ -377,7 +379,7 @@ class _Reader:
         self.read.add(digest)
         return array
 
-    def _read_array(self, file, digest):
+    def _read_array(self, file: Path, digest: str) -> Array:
         content = read_regular(file)
         if hashlib.sha256(content).hexdigest() != digest:
             raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
@@ -386,7 +388,7 @@ class _Reader:
         except (ValueError, OverflowError) as error:
             raise SavedFileError(f"{file} is not an array of numbers: {error}") from error
 
-    def _map(self, file, digest):
+    def _map(self, file: Path, digest: str) -> Array:
         """Map a file into memory; what is changed there is not written to it."""
         check_regular(file)
         try:
@@ -403,7 +405,7 @@ class _Reader:
             raise SavedFileError(f"{file} is damaged: its SHA-256 sum is not what its name says")
         return array.view(np.ndarray)
 
-    def _check_finite(self, value, estimator):
+    def _check_finite(self, value: Any, estimator: object) -> None:
         """Refuse NaN and infinities in what was learned; metadata of an index may hold them."""
         if isinstance(value, dict):
             value = [own for key, own in value.items() if key != "metadata_"]
@@ -418,14 +420,14 @@ class _Reader:
                 )
 
 
-def _holds_manifest(folder):
+def _holds_manifest(folder: Path) -> bool:
     try:
         return json.loads((folder / MANIFEST).read_bytes())["format"] == "txt2img"
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
 
 
-def _known_classes():
+def _known_classes() -> dict[str, type[Any]]:
     """Classes that may be saved and loaded, by name; everything else is refused."""
     import txt2img
     from txt2img.mapping import MapEnsemble, VisualMap
@@ -439,7 +441,7 @@ def _known_classes():
     }
 
 
-def _sum_of_manifest(manifest):
+def _sum_of_manifest(manifest: dict[str, Any]) -> str:
     """Compute the SHA-256 sum of a manifest without its sum, however its JSON is laid out."""
     content = json.dumps(manifest, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(content.encode("ascii")).hexdigest()

@@ -328,6 +328,14 @@ def test_clone_is_empty_and_has_the_parameters():
     assert len(index) == 0
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "csls"), ("softmax", None)])
+def test_another_hubness_correction_asks_for_another_fit(before, after):
+    index = ImageIndex(hubness=before).fit(rows(3), bank=rows(4)).set_params(hubness=after)
+    with pytest.raises(ValueError, match=f"hubness={after!r} is not what the index was fitted with"):
+        index.add(rows(2))
+    assert len(index) == 3
+
+
 def test_fitting_again_forgets_the_former_gallery():
     index = ImageIndex().fit(rows(6), ids=list("abcdef")).remove(["a"])
     index.fit(rows(2, d=3), ids=["f", "g"])

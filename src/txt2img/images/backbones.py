@@ -1,20 +1,33 @@
 """Image networks by name: their weights, their preprocessing, and the descriptor before their last layer."""
 
+from __future__ import annotations
+
 import difflib
 import functools
 import os
 import sys
 import urllib.error
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from txt2img._optional import import_optional
+from txt2img._types import Array
 from txt2img.exceptions import UnknownBackboneError, WeightsUnavailableError
 from txt2img.images.devices import choose_device, choose_precision
 from txt2img.images.preprocessing import Preprocessing
 from txt2img.images.timm_backbones import PREFIX, build_timm
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torchvision.models import WeightsEnum
+
+BackboneLike: TypeAlias = "str | torch.nn.Module | Callable[[list[Image.Image]], ArrayLike]"
 
 OFFLINE_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _LITE_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
@@ -56,26 +69,26 @@ class Backbone:
     """
 
     name: str
-    network: object = field(repr=False)
+    network: torch.nn.Module | Any = field(repr=False)  # of an ONNX file its path
     preprocessing: Preprocessing
     n_features: int | None = None
-    classifier: object = field(default=None, repr=False)
-    class_names: tuple = field(default=(), repr=False)
-    layers: tuple = ("last",)
-    pooling: tuple = ("mean",)
+    classifier: torch.nn.Linear | torch.nn.Conv2d | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] = field(default=(), repr=False)
+    layers: tuple[str, ...] = ("last",)
+    pooling: tuple[str, ...] = ("mean",)
     is_fixed: bool = True
 
     @property
-    def n_views(self):
+    def n_views(self) -> int:
         """Number of pictures that `prepare` makes of one."""
         return self.preprocessing.n_views
 
     @property
-    def min_side(self):
+    def min_side(self) -> int:
         """Side in pixels below which a photograph must not be shrunk while it is decoded."""
         return self.preprocessing.min_side
 
-    def prepare(self, image):
+    def prepare(self, image: Image.Image) -> Array:
         """Turn a picture into pixels as the network wants them.
 
         Parameters
@@ -90,7 +103,7 @@ class Backbone:
         """
         return self.preprocessing(image)
 
-    def describes_alone(self, device):
+    def describes_alone(self, device: str) -> bool:
         """Say whether pictures are described one by one in several threads, and not in batches.
 
         Parameters
@@ -105,7 +118,7 @@ class Backbone:
         """
         return choose_device(device).type == "cpu"
 
-    def describe(self, prepared, device, precision="auto"):
+    def describe(self, prepared: Sequence[Array], device: str, precision: str = "auto") -> list[Array]:
         """Turn prepared pictures into descriptors, averaged over the views of each.
 
         On the processor each is described alone, so that its descriptor is the same to the last bit
@@ -128,7 +141,7 @@ class Backbone:
         """
         from txt2img.images.network_reader import NetworkReader, read_in_batches, read_one_by_one
 
-        device = choose_device(device)
+        chosen = choose_device(device)
         reader = NetworkReader(
             self.name,
             self.network,
@@ -137,34 +150,43 @@ class Backbone:
             self.layers,
             self.pooling,
         )
-        precision = choose_precision(precision, device)
-        if device.type == "cpu":
+        precision = choose_precision(precision, chosen)
+        if chosen.type == "cpu":
             return read_one_by_one(reader, prepared, precision, is_fixed=self.is_fixed)
-        return read_in_batches(reader, prepared, device, precision)
+        return read_in_batches(reader, prepared, chosen, precision)
 
 
 @dataclass(frozen=True)
 class CallableBackbone:
     """A function of the user's that maps a list of RGB pictures to descriptors."""
 
-    function: object
+    function: Callable[[list[Image.Image]], ArrayLike]
     n_views = 1
     min_side = None
 
-    def prepare(self, image):
+    def prepare(self, image: Image.Image) -> Image.Image:
         """Leave the picture as it is."""
         return image
 
-    def describes_alone(self, device):
+    def describes_alone(self, device: str) -> bool:
         """Say no: how large a batch the function wants is its own affair."""
         return False
 
-    def describe(self, prepared, device, precision="auto"):
+    def describe(self, prepared: list[Image.Image], device: str, precision: str = "auto") -> list[Array]:
         """Ask the function."""
         return [np.array(self.function(prepared), dtype=np.float32)]
 
 
-def resolve_backbone(backbone, weights, *, layers, pooling, resolution, framing, mirrored):
+def resolve_backbone(
+    backbone: BackboneLike,
+    weights: str,
+    *,
+    layers: tuple[str, ...],
+    pooling: tuple[str, ...],
+    resolution: int | None,
+    framing: tuple[str, ...],
+    mirrored: bool,
+) -> Backbone | CallableBackbone:
     """Make a name, a torch module or a callable a thing that prepares and describes pictures."""
     torch = sys.modules.get("torch")
     if isinstance(backbone, str):
@@ -174,14 +196,27 @@ def resolve_backbone(backbone, weights, *, layers, pooling, resolution, framing,
     else:
         _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored)
         return CallableBackbone(backbone)
-    if layers != ("last",) and str(backbone).endswith(".onnx"):
-        raise ValueError(f"layers={layers!r}: of an ONNX file, {backbone!r}, only its output is known")
+    loaded = _reading(loaded, layers, pooling, resolution)
+    return replace(loaded, preprocessing=replace(loaded.preprocessing, framing=framing, mirrored=mirrored))
+
+
+def _reading(
+    loaded: Backbone, layers: tuple[str, ...], pooling: tuple[str, ...], resolution: int | None
+) -> Backbone:
+    """Return the same network, of which other layers are read, in another way or at another resolution."""
+    if layers != ("last",) and loaded.name.endswith(".onnx"):
+        raise ValueError(f"layers={layers!r}: of an ONNX file, {loaded.network!r}, only its output is known")
     preprocessing = loaded.preprocessing if resolution is None else loaded.preprocessing.at(resolution)
-    preprocessing = replace(preprocessing, framing=framing, mirrored=mirrored)
     return replace(loaded, preprocessing=preprocessing, layers=layers, pooling=pooling)
 
 
-def _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored):
+def _check_callable_gets_defaults(
+    layers: tuple[str, ...],
+    pooling: tuple[str, ...],
+    resolution: int | None,
+    framing: tuple[str, ...],
+    mirrored: bool,
+) -> None:
     for name, value, is_default in (
         ("layers", layers, layers == ("last",)),
         ("pooling", pooling, pooling == ("mean",)),
@@ -196,7 +231,7 @@ def _check_callable_gets_defaults(layers, pooling, resolution, framing, mirrored
             )
 
 
-def list_backbones():
+def list_backbones() -> list[str]:
     """List the backbones that go by name.
 
     Returns
@@ -216,7 +251,7 @@ def list_backbones():
     return [*OFFLINE_BACKBONES, *torchvision.models.list_models(module=torchvision.models)]
 
 
-def load_backbone(name, weights="DEFAULT"):
+def load_backbone(name: str, weights: str = "DEFAULT") -> Backbone:
     """Load a backbone by name with its weights; the last few stay in memory.
 
     Parameters
@@ -254,7 +289,7 @@ def load_backbone(name, weights="DEFAULT"):
     return _load_backbone(name, weights)
 
 
-def check_backbone_name(name):
+def check_backbone_name(name: str) -> None:
     """Raise `UnknownBackboneError`, with the names that come nearest, if no backbone goes by `name`."""
     if name.startswith(PREFIX) or name.endswith(".onnx"):
         return  # they are looked up where they come from
@@ -267,7 +302,13 @@ def check_backbone_name(name):
         )
 
 
-def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), resolution=None):
+def part_widths(
+    name: str,
+    weights: str = "DEFAULT",
+    layers: tuple[str, ...] = ("last",),
+    pooling: tuple[str, ...] = ("mean",),
+    resolution: int | None = None,
+) -> list[int]:
     """Width of each part of the descriptors of a backbone, without its weights and without running it."""
     check_backbone_name(name)
     import torch
@@ -302,10 +343,11 @@ def part_widths(name, weights="DEFAULT", layers=("last",), pooling=("mean",), re
     return [part.shape[1] for part in parts]
 
 
-def _onnx_widths(path, layers, pooling, resolution):
+def _onnx_widths(
+    path: str, layers: tuple[str, ...], pooling: tuple[str, ...], resolution: int | None
+) -> list[int]:
     """Read the width in the graph; where it is left open, one blank picture tells it."""
-    options = {"layers": layers, "pooling": pooling, "resolution": resolution}
-    backbone = resolve_backbone(path, "DEFAULT", **options, framing=("center",), mirrored=False)
+    backbone = _reading(load_backbone(path), layers, pooling, resolution)
     if backbone.n_features is not None:
         return [backbone.n_features] * len(pooling)
     side = backbone.preprocessing.crop
@@ -313,7 +355,7 @@ def _onnx_widths(path, layers, pooling, resolution):
     return [part.shape[1] for part in backbone.describe([blank], "cpu")]
 
 
-def _build_without_weights(name, weights):
+def _build_without_weights(name: str, weights: str) -> tuple[torch.nn.Module, int, int | None]:
     """Return a network without its last layer, the side of its pictures, and its width where it is known."""
     if name.startswith(PREFIX):
         network, preprocessing = build_timm(name, pretrained=False)
@@ -327,7 +369,7 @@ def _build_without_weights(name, weights):
 
 
 @functools.lru_cache(maxsize=4)
-def _load_backbone(name, weights):
+def _load_backbone(name: str, weights: str) -> Backbone:
     if name in OFFLINE_BACKBONES:
         return _load_efficientnet_lite(name)
     if name.startswith(PREFIX):
@@ -336,13 +378,13 @@ def _load_backbone(name, weights):
     return _load_torchvision(name, weights)
 
 
-def _build_torchvision(name, weights):
+def _build_torchvision(name: str, weights: WeightsEnum | None) -> torch.nn.Module:
     import torchvision
 
     return torchvision.models.get_model(name, weights=weights)
 
 
-def _torchvision_weights(name, weights):
+def _torchvision_weights(name: str, weights: str) -> WeightsEnum:
     import torchvision
 
     choices = torchvision.models.get_model_weights(name)
@@ -354,7 +396,7 @@ def _torchvision_weights(name, weights):
     return choices[weights]
 
 
-def _load_torchvision(name, weights):
+def _load_torchvision(name: str, weights: str) -> Backbone:
     import torch
 
     chosen = _torchvision_weights(name, weights)
@@ -385,7 +427,7 @@ def _load_torchvision(name, weights):
     )
 
 
-def _load_efficientnet_lite(name):
+def _load_efficientnet_lite(name: str) -> Backbone:
     import torch
     import torchvision
 
@@ -410,7 +452,7 @@ def _load_efficientnet_lite(name):
     )
 
 
-def _build_efficientnet_lite(name):
+def _build_efficientnet_lite(name: str) -> torch.nn.Module:
     architecture = import_optional(
         "efficientnet_lite_pytorch", extra="offline", purpose=f"backbone={name!r}"
     ).EfficientNet
@@ -418,7 +460,7 @@ def _build_efficientnet_lite(name):
     return architecture.from_name(f"efficientnet-lite{name[-1]}", image_size=None)
 
 
-def _cut_classifier(network):
+def _cut_classifier(network: torch.nn.Module) -> tuple[torch.nn.Linear | torch.nn.Conv2d, int]:
     """Replace the last layer of a classification network by the identity; return it and its width."""
     import torch
 

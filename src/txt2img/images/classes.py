@@ -1,13 +1,15 @@
 """What a classifier learned of its classes, in the form of captioned descriptors."""
 
+from collections.abc import Iterator
 from importlib import resources
 
 import numpy as np
 
+from txt2img._types import Array
 from txt2img.images.backbones import load_backbone
 
 
-def class_descriptors(backbone, weights="DEFAULT"):
+def class_descriptors(backbone: str, weights: str = "DEFAULT") -> tuple[Array, list[list[str]]]:
     """Describe the classes of a backbone as if they were photographs, with their names as captions.
 
     The row of the last layer that scores a class is the direction in which photographs of that class lie.
@@ -56,7 +58,7 @@ def class_descriptors(backbone, weights="DEFAULT"):
     return rows.astype(np.float32), [[name] for name in loaded.class_names] + [names for names, _ in groups]
 
 
-def _imagenet_groups():
+def _imagenet_groups() -> Iterator[tuple[list[str], list[int]]]:
     """Yield the names of each group of classes and its members, written as ``151-268 273``."""
     table = resources.files("txt2img.images").joinpath("imagenet_groups.tsv").read_text(encoding="utf-8")
     for line in table.splitlines():

@@ -2,20 +2,26 @@
 
 import math
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from typing import Any, TypeAlias
 
 import joblib
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from txt2img._types import Array, Photograph
 from txt2img.exceptions import UnreadablePhotographError
-from txt2img.images.reading import decode_photograph
+from txt2img.images.backbones import Backbone, CallableBackbone
+from txt2img.images.reading import KnownPhotograph, decode_photograph
 
 _BATCHES_AHEAD = 2
+_Failures: TypeAlias = list[tuple[int, UnreadablePhotographError]]
+_WorkedBatch: TypeAlias = tuple[list[int], list[Any], _Failures, int]
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,22 @@ class DescribedBatch:
         Number of photographs that have been gone through, this batch included.
     """
 
-    rows: list
-    descriptors: np.ndarray | None = field(repr=False)
-    failures: list
+    rows: list[int]
+    descriptors: Array | None = field(repr=False)
+    failures: _Failures
     stop: int
 
 
-def described_batches(backbone, photos, *, batch_size, device, precision, max_pixels, normalized):
+def described_batches(
+    backbone: Backbone | CallableBackbone,
+    photos: Iterable[Photograph | KnownPhotograph],
+    *,
+    batch_size: int,
+    device: str,
+    precision: str,
+    max_pixels: int,
+    normalized: bool,
+) -> Iterator[DescribedBatch]:
     """Describe photographs batch by batch, in order.
 
     On the processor every core takes one photograph after another from its file to its descriptor, so that
@@ -70,7 +85,7 @@ def described_batches(backbone, photos, *, batch_size, device, precision, max_pi
     describe = partial(describe_parts, backbone, device=device, precision=precision)
     is_alone = backbone.describes_alone(device)
 
-    def work(photograph):
+    def work(photograph: Photograph | KnownPhotograph) -> Any:
         image = decode_photograph(photograph, max_pixels=max_pixels, min_side=backbone.min_side)
         picture = backbone.prepare(image)
         return describe([picture]) if is_alone else picture
@@ -84,7 +99,9 @@ def described_batches(backbone, photos, *, batch_size, device, precision, max_pi
         yield DescribedBatch(rows, descriptors, failures, stop)
 
 
-def describe_parts(backbone, pictures, device, precision="auto"):
+def describe_parts(
+    backbone: Backbone | CallableBackbone, pictures: list[Any], device: str, precision: str = "auto"
+) -> list[Array]:
     """Describe prepared pictures, and check that each part has a row for each of them."""
     parts = backbone.describe(pictures, device, precision)
     for found in parts:
@@ -96,17 +113,22 @@ def describe_parts(backbone, pictures, device, precision="auto"):
     return parts
 
 
-def join_parts(parts, normalized):
+def join_parts(parts: list[Array], normalized: bool) -> Array:
     """Put the parts of descriptors side by side, each of the same length if they are normalized."""
     if normalized:
         parts = [normalize(part, copy=False) / math.sqrt(len(parts)) for part in parts]
     return np.hstack(parts)
 
 
-def _worked_batches(work, photos, size, is_alone):
+def _worked_batches(
+    work: Callable[[Photograph | KnownPhotograph], Any],
+    photos: Iterable[Photograph | KnownPhotograph],
+    size: int,
+    is_alone: bool,
+) -> Iterator[_WorkedBatch]:
     """Yield (rows, results, failures, stop) batch by batch, worked on in threads some batches ahead."""
     numbered = enumerate(photos)
-    ahead = deque()
+    ahead: deque[list[tuple[int, Future[Any]]]] = deque()
     with _threads(is_alone) as pool:
         try:
             while batch := [(row, pool.submit(work, photo)) for row, photo in islice(numbered, size)]:
@@ -120,7 +142,7 @@ def _worked_batches(work, photos, size, is_alone):
 
 
 @contextmanager
-def _threads(is_alone):
+def _threads(is_alone: bool) -> Iterator[ThreadPoolExecutor]:
     """Give a thread for each core; those in which a network runs have one core each for it."""
     if not is_alone:
         with ThreadPoolExecutor(joblib.cpu_count()) as pool:
@@ -136,7 +158,7 @@ def _threads(is_alone):
         torch.set_num_threads(n_threads)  # it also sets what threads to come begin with
 
 
-def _finished(batch):
+def _finished(batch: list[tuple[int, Future[Any]]]) -> _WorkedBatch:
     rows, found, failures = [], [], []
     for row, future in batch:
         try:

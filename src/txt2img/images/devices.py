@@ -1,13 +1,21 @@
 """Where a network runs and in which precision: what the machine has."""
 
+from __future__ import annotations
+
 import functools
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from txt2img._types import StrPath
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
-def choose_device(device):
+def choose_device(device: str) -> torch.device:
     """Return the torch device of that name; of ``"auto"`` the first of CUDA, MPS and the processor."""
     import torch
 
@@ -18,7 +26,7 @@ def choose_device(device):
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def choose_precision(precision, device):
+def choose_precision(precision: str, device: torch.device) -> str:
     """Return the name of the type in which a device computes.
 
     Parameters
@@ -45,7 +53,7 @@ def choose_precision(precision, device):
 
 
 @functools.cache
-def processor_has_bfloat16(cpuinfo="/proc/cpuinfo"):
+def processor_has_bfloat16(cpuinfo: StrPath = "/proc/cpuinfo") -> bool:
     """Whether Linux says that the processor multiplies bfloat16; elsewhere it is not known, thus False.
 
     Without such instructions bfloat16 is emulated and slower than single precision.
@@ -55,4 +63,4 @@ def processor_has_bfloat16(cpuinfo="/proc/cpuinfo"):
     except OSError:
         return False
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return bool(flags) and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags[1].split())
+    return flags is not None and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags[1].split())

@@ -1,20 +1,26 @@
 """ImageFeaturizer: a photograph becomes a visual descriptor."""
 
+from __future__ import annotations
+
 import os
 import warnings
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import closing
 from functools import partial
 from itertools import product
 from numbers import Integral
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._progress import Progress
+from txt2img._types import Array, Photograph, StrPath
 from txt2img.exceptions import UnreadablePhotographError, WeightsUnavailableError
-from txt2img.images.backbones import part_widths, resolve_backbone
-from txt2img.images.describing import describe_parts, described_batches
+from txt2img.images.backbones import Backbone, BackboneLike, CallableBackbone, part_widths, resolve_backbone
+from txt2img.images.describing import DescribedBatch, describe_parts, described_batches
 from txt2img.images.devices import PRECISIONS, choose_device, choose_precision
 from txt2img.images.output import FileOutput, MemoryOutput
 from txt2img.images.preprocessing import N_SQUARES
@@ -141,7 +147,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     (1, 3)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "backbone": [str, callable],
         "weights": [str],
         "layers": [str, tuple, list],
@@ -162,24 +168,24 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def __init__(
         self,
-        backbone="resnet152",
+        backbone: BackboneLike = "resnet152",
         *,
-        weights="DEFAULT",
-        layers="last",
-        pooling="mean",
-        resolution=None,
-        framing="center",
-        mirrored=False,
-        normalize=True,
-        batch_size=32,
-        device="auto",
-        precision="auto",
-        max_pixels=200_000_000,
-        on_error="raise",
-        cache=None,
-        verbose=0,
-        callback=None,
-    ):
+        weights: str = "DEFAULT",
+        layers: str | tuple[str, ...] = "last",
+        pooling: str | tuple[str, ...] = "mean",
+        resolution: int | None = None,
+        framing: str | tuple[str, ...] = "center",
+        mirrored: bool = False,
+        normalize: bool = True,
+        batch_size: int = 32,
+        device: str = "auto",
+        precision: str = "auto",
+        max_pixels: int = 200_000_000,
+        on_error: Literal["raise", "warn"] = "raise",
+        cache: StrPath | None = None,
+        verbose: int = 0,
+        callback: Callable[[int, int, float, float], object] | None = None,
+    ) -> None:
         self.backbone = backbone
         self.weights = weights
         self.layers = layers
@@ -198,7 +204,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.callback = callback
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, photos, y=None):
+    def fit(self, photos: Iterable[Photograph], y: object = None) -> Self:
         """Check the parameters and find out how wide the descriptors are.
 
         Parameters
@@ -234,10 +240,10 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             blank = backbone.prepare(Image.new("RGB", (256, 256)))
             self.part_widths_ = [part.shape[1] for part in describe_parts(backbone, [blank], self.device)]
         self.n_features_out_ = sum(self.part_widths_)
-        self.weights_sum_ = None
+        self.weights_sum_: str | None = None
         return self
 
-    def transform(self, photos, out=None):
+    def transform(self, photos: Iterable[Photograph], out: StrPath | None = None) -> Array:
         """Describe photographs.
 
         Parameters
@@ -276,7 +282,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with gathered, closing(batches), quiet_pillow():
             for batch in batches:
                 failures += self._failed(photos, batch.failures)
-                if batch.rows:
+                if batch.descriptors is not None:
                     gathered.write(batch.rows, batch.descriptors)
                 progress.show(batch.stop)
             self.failures_ = sorted(failures)
@@ -296,7 +302,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return descriptors
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: None = None) -> Array:
         """Name the numbers of a descriptor.
 
         Parameters
@@ -323,7 +329,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             dtype=object,
         )
 
-    def _described_batches(self, backbone, photos):
+    def _described_batches(
+        self, backbone: Backbone | CallableBackbone, photos: list[Photograph]
+    ) -> Generator[DescribedBatch]:
         describe = partial(
             described_batches,
             backbone,
@@ -337,14 +345,14 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             yield from describe(photos)
             return
         precision = choose_precision(self.precision, choose_device(self.device))
-        settings = describe_settings(backbone, precision, self.normalize)
+        description = describe_settings(backbone, precision, self.normalize)
         with DescriptorStore(self.cache) as store:
-            settings = store.open_settings(settings)
+            settings = store.open_settings(description)
             yield from recalled_batches(store, settings, photos, describe, max_pixels=self.max_pixels)
 
-    def _check_weights(self, backbone):
+    def _check_weights(self, backbone: Backbone | CallableBackbone) -> None:
         """Remember the weights of a backbone by name, and refuse others: descriptors would not compare."""
-        if not isinstance(self.backbone, str) or not hasattr(self, "weights_sum_"):
+        if not isinstance(backbone, Backbone) or not backbone.is_fixed or not hasattr(self, "weights_sum_"):
             return
         found = sum_of_known_weights(backbone.network)
         if self.weights_sum_ not in (None, found):
@@ -355,7 +363,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         self.weights_sum_ = found
 
-    def _failed(self, photos, failures):
+    def _failed(
+        self, photos: list[Photograph], failures: list[tuple[int, UnreadablePhotographError]]
+    ) -> list[FailedPhotograph]:
         if failures and self.on_error == "raise":
             row, error = failures[0]
             raise UnreadablePhotographError(
@@ -364,10 +374,10 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ) from error
         return [FailedPhotograph(row, name_source(photos[row]), str(error)) for row, error in failures]
 
-    def _first_failure(self):
+    def _first_failure(self) -> str:
         return f"The first: {self.failures_[0].path!r}: {self.failures_[0].reason}"
 
-    def _backbone_options(self):
+    def _backbone_options(self) -> dict[str, Any]:
         return {
             "layers": _as_names("layers", self.layers),
             "pooling": _as_names("pooling", self.pooling, ("mean", "max")),
@@ -377,10 +387,10 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         }
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return self.n_features_out_
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
@@ -388,7 +398,9 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _as_names(parameter, value, known=None):
+def _as_names(
+    parameter: str, value: str | tuple[str, ...], known: Collection[str] | None = None
+) -> tuple[str, ...]:
     """Make a name a tuple of one, and check that names are known and named once."""
     names = (value,) if isinstance(value, str) else tuple(value)
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
@@ -398,7 +410,7 @@ def _as_names(parameter, value, known=None):
     return names
 
 
-def _check_photographs(photos):
+def _check_photographs(photos: Iterable[Photograph]) -> list[Photograph]:
     if isinstance(photos, str | bytes | os.PathLike):
         raise ValueError(
             f"photos={photos!r} is one photograph or folder: pass a list, "

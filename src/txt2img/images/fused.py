@@ -7,17 +7,22 @@ with what follows them torch's fuser for oneDNN makes one kernel each, which is 
 
 import operator
 import warnings
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch.func import functionalize
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+
+TensorsFunction: TypeAlias = Callable[[torch.Tensor], list[torch.Tensor]]
 
 _aten = torch.ops.aten
 _BATCH_NORMS = (_aten._native_batch_norm_legit_no_training.default, _aten.native_batch_norm.default)
 _RUNS_TO_COMPILE = 3
 
 
-def fuse(function, example, tolerance=1e-3):
+def fuse(function: TensorsFunction, example: torch.Tensor, tolerance: float = 1e-3) -> TensorsFunction:
     """Rewrite a function of one tensor for tensors of one shape on the processor.
 
     Parameters
@@ -50,7 +55,7 @@ def fuse(function, example, tolerance=1e-3):
     return fused if is_same else function
 
 
-def _compile(graph, example):
+def _compile(graph: GraphModule, example: torch.Tensor) -> TensorsFunction:
     """Let torch compile the graph, which it does while it runs it the first times, if it can."""
     if not torch.backends.mkldnn.is_available():
         return graph
@@ -67,14 +72,14 @@ def _compile(graph, example):
         torch.jit.enable_onednn_fusion(before)
 
 
-def _is_near(found, expected, tolerance):
+def _is_near(found: list[torch.Tensor], expected: list[torch.Tensor], tolerance: float) -> bool:
     return all(
         (a.float() - b.float()).norm() <= tolerance * b.float().norm()
         for a, b in zip(found, expected, strict=True)
     )
 
 
-def _fold_batch_norms(graph):
+def _fold_batch_norms(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.target not in _BATCH_NORMS or not _is_only_read_by(node.args[0], node):
             continue
@@ -97,7 +102,7 @@ def _fold_batch_norms(graph):
                 item.replace_all_uses_with(convolution)
 
 
-def _restore_linear_layers(graph):
+def _restore_linear_layers(graph: GraphModule) -> None:
     """Make linear layers again of products with a sum, of which torch's fuser knows nothing."""
     for node in list(graph.graph.nodes):
         if node.target is _aten.addmm.default and not node.kwargs and node.args[2].target is _aten.t.default:
@@ -107,16 +112,16 @@ def _restore_linear_layers(graph):
             node.replace_all_uses_with(linear)
 
 
-def _without_denormals(tensor):
+def _without_denormals(tensor: torch.Tensor) -> torch.Tensor:
     """Make zero of what is next to zero: dead channels, which decay has left there, slow processors down."""
     return torch.where(tensor.abs() < 1e-30, 0, tensor)
 
 
-def _is_only_read_by(node, reader):
+def _is_only_read_by(node: Any, reader: Node) -> bool:
     return isinstance(node, torch.fx.Node) and list(node.users) == [reader]
 
 
-def _constant(graph, node):
+def _constant(graph: GraphModule, node: Any) -> Any:
     """Return the tensor that a node stands for, in single precision; None if there is none."""
     if node is None:
         return None
@@ -127,7 +132,7 @@ def _constant(graph, node):
     return operator.attrgetter(node.target)(graph).detach().float()
 
 
-def _attach(graph, tensor):
+def _attach(graph: GraphModule, tensor: torch.Tensor) -> Node:
     """Keep a tensor in the graph, and insert the node that stands for it."""
     name = f"fused{sum(each.startswith('fused') for each in vars(graph)) + len(graph._buffers)}"
     graph.register_buffer(name, tensor)

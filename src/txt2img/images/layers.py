@@ -2,7 +2,9 @@
 
 import difflib
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -32,7 +34,13 @@ _MIDDLE = {
 }
 
 
-def read_parts(name, network, batch, layers, pooling):
+def read_parts(
+    name: str,
+    network: torch.nn.Module,
+    batch: torch.Tensor,
+    layers: tuple[str, ...],
+    pooling: tuple[str, ...],
+) -> list[torch.Tensor]:
     """Run a network on pictures and pool the outputs of some of its layers.
 
     Parameters
@@ -61,8 +69,8 @@ def read_parts(name, network, batch, layers, pooling):
     parts = {}
     thread = threading.get_ident()
 
-    def pool_as(layer):
-        def hook(module, inputs, output):
+    def pool_as(layer: str) -> Callable[[torch.nn.Module, Any, Any], None]:
+        def hook(module: torch.nn.Module, inputs: Any, output: Any) -> None:
             if threading.get_ident() == thread:  # others may be running the same network
                 parts[layer] = [_pool(output, how, layer, name) for how in pooling]
 
@@ -97,9 +105,11 @@ class _LastMap(TorchFunctionMode):
     transformer are no map, and the last map before them is that of its first layer.
     """
 
-    map = None
+    map: torch.Tensor | None = None
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         output = function(*args, **(kwargs or {}))
         if isinstance(output, torch.Tensor):
             if output.ndim == 3:
@@ -109,7 +119,7 @@ class _LastMap(TorchFunctionMode):
         return output
 
 
-def _pool(output, how, layer, name):
+def _pool(output: Any, how: str, layer: str, name: str) -> torch.Tensor:
     if not isinstance(output, torch.Tensor):
         found = "no map before the vector" if output is None else f"a {type(output).__name__}"
     elif output.ndim == 4 and not output.shape[1] == output.shape[2] != output.shape[3]:
@@ -125,12 +135,12 @@ def _pool(output, how, layer, name):
     )
 
 
-def _find_module(name, network, layer):
+def _find_module(name: str, network: torch.nn.Module, layer: str) -> torch.nn.Module:
     """Return the module that `layer` names; "middle" is looked up in the table."""
     paths = [path for path, module in network.named_modules() if path]
     wanted = layer
     if layer == "middle":
-        wanted = next((path for start, path in _MIDDLE.items() if name.startswith(start)), None)
+        wanted = next((path for start, path in _MIDDLE.items() if name.startswith(start)), "")
     if wanted in paths:
         return network.get_submodule(wanted)
     near = [] if layer == "middle" else difflib.get_close_matches(layer, paths, n=3)
@@ -140,7 +150,7 @@ def _find_module(name, network, layer):
     )
 
 
-def _stages(network, n_stages=6):
+def _stages(network: torch.nn.Module, n_stages: int = 6) -> list[str]:
     """Paths of some modules that are made of others, those near the top first."""
     paths = [path for path, module in network.named_modules() if path and any(module.children())]
     paths = paths or [path for path, _ in network.named_children()]

@@ -2,11 +2,14 @@
 
 import functools
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from txt2img._optional import import_optional
+from txt2img._types import Array
 from txt2img.exceptions import UnknownBackboneError
 from txt2img.images.backbones import Backbone
 from txt2img.images.preprocessing import Preprocessing
@@ -22,11 +25,13 @@ class OnnxBackbone(Backbone):
     (n, d) or maps (n, d, height, width). The other parameters are those of `Backbone`.
     """
 
-    def describes_alone(self, device):
+    network: str = field(repr=False)
+
+    def describes_alone(self, device: str) -> bool:
         """Say yes: each core describes one picture at a time."""
         return True
 
-    def describe(self, prepared, device, precision="auto"):
+    def describe(self, prepared: Sequence[Array], device: str, precision: str = "auto") -> list[Array]:
         """Turn prepared pictures into descriptors, as `Backbone` does, on the processor in any case."""
         session = open_session(self.network)
         name = session.get_inputs()[0].name
@@ -41,7 +46,7 @@ class OnnxBackbone(Backbone):
             rows.append(np.concatenate([self._pooled(each) for each in found]).mean(0))
         return [np.stack(part) for part in zip(*(np.split(row, len(self.pooling)) for row in rows))]
 
-    def _pooled(self, output):
+    def _pooled(self, output: Array) -> Array:
         """Bring an output of one picture to a vector a way of pooling, side by side."""
         if output.ndim == 4:
             ways = {"mean": output.mean((2, 3)), "max": output.max((2, 3))}
@@ -55,7 +60,7 @@ class OnnxBackbone(Backbone):
         return np.hstack([ways[how] for how in self.pooling])
 
 
-def load_onnx(path):
+def load_onnx(path: str) -> OnnxBackbone:
     """Load a backbone from an ONNX file.
 
     Raises
@@ -80,7 +85,7 @@ def load_onnx(path):
     )
 
 
-def open_session(path):
+def open_session(path: str) -> Any:
     """Open an ONNX file with ONNX Runtime, one core a run; the last few stay open."""
     try:
         status = os.stat(path)
@@ -90,7 +95,7 @@ def open_session(path):
 
 
 @functools.lru_cache(maxsize=4)
-def _open_session(path, changed, size):
+def _open_session(path: str, changed: int, size: int) -> Any:
     runtime = import_optional("onnxruntime", extra="onnx", purpose=f"backbone={path!r}")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1

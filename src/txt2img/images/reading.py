@@ -1,18 +1,25 @@
 """From a path, bytes, an array or a PIL image to an upright RGB photograph."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os
 import stat
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from txt2img._optional import import_optional
+from txt2img._types import Array, Photograph, StrPath
 from txt2img.exceptions import UnreadablePhotographError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PHOTOGRAPH_SUFFIXES = frozenset(
     {
@@ -51,11 +58,11 @@ class FailedPhotograph(NamedTuple):
 class KnownPhotograph(NamedTuple):
     """A photograph and the SHA-256 sum that its content has if it is a file; None if that is not known."""
 
-    photograph: object
+    photograph: Photograph
     digest: bytes | None
 
 
-def list_photographs(folder, *, recursive=True):
+def list_photographs(folder: StrPath, *, recursive: bool = True) -> list[str]:
     """List the photographs in a folder by their suffix, in any case, in a stable order.
 
     Links to folders are followed, after all that lies in the folder itself, and every folder is walked once:
@@ -99,7 +106,7 @@ def list_photographs(folder, *, recursive=True):
     folder = os.fspath(folder)
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"folder={folder!r} is not a folder: pass one that holds photographs")
-    errors = []
+    errors: list[OSError] = []
     found = [
         os.path.join(parent, name)
         for parent, names in _walk(folder, recursive, errors.append)
@@ -121,7 +128,7 @@ def list_photographs(folder, *, recursive=True):
     return sorted(found)
 
 
-def read_photograph(photograph, *, max_pixels):
+def read_photograph(photograph: Photograph, *, max_pixels: int) -> Image.Image:
     """Read one photograph as an upright RGB picture.
 
     JPEG, PNG, WebP, TIFF, GIF and BMP are told by their content, whatever the suffix says; HEIC and AVIF
@@ -162,7 +169,9 @@ def read_photograph(photograph, *, max_pixels):
             raise UnreadablePhotographError(f"{describe_source(photograph)}: {error}") from error
 
 
-def decode_photograph(photograph, *, max_pixels, min_side=None):
+def decode_photograph(
+    photograph: Photograph | KnownPhotograph, *, max_pixels: int, min_side: int | None = None
+) -> Image.Image:
     """Do what `read_photograph` does, with an error that tells the reason only, and Pillow's warnings.
 
     A JPEG whose sides are a multiple of `min_side` is decoded at 1/2, 1/4 or 1/8 of its size, no smaller than
@@ -200,7 +209,7 @@ def decode_photograph(photograph, *, max_pixels, min_side=None):
         raise UnreadablePhotographError(reason) from error
 
 
-def read_file(path, *, max_pixels):
+def read_file(path: StrPath, *, max_pixels: int) -> bytes:
     """Read the content of a file that may be a photograph; what could block or fill the memory is refused."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -213,7 +222,7 @@ def read_file(path, *, max_pixels):
         return stream.read()
 
 
-def name_source(photograph):
+def name_source(photograph: Photograph) -> str:
     """Name a photograph: its path, or its kind and size."""
     if isinstance(photograph, str | os.PathLike):
         return os.fspath(photograph)
@@ -224,21 +233,23 @@ def name_source(photograph):
     return f"<{type(photograph).__name__}>"
 
 
-def describe_source(photograph):
+def describe_source(photograph: Photograph) -> str:
     """Name a photograph in a message."""
     name = name_source(photograph)
     return repr(name) if isinstance(photograph, str | os.PathLike) else name
 
 
 @contextmanager
-def quiet_pillow():
+def quiet_pillow() -> Iterator[None]:
     """Silence Pillow's warnings of odd metadata and of its own limit of pixels, in all threads."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
         yield
 
 
-def _walk(folder, recursive, onerror):
+def _walk(
+    folder: str, recursive: bool, onerror: Callable[[OSError], object]
+) -> Iterator[tuple[str, list[str]]]:
     """Yield (folder, names of files) for every folder once; links to folders come last."""
     seen, waiting = set(), [folder]
     for start in waiting:
@@ -255,7 +266,7 @@ def _walk(folder, recursive, onerror):
             waiting += filter(os.path.islink, (os.path.join(parent, name) for name in folders))
 
 
-def _open(content):
+def _open(content: bytes) -> Image.Image:
     """Open the content of a file with the one decoder of Pillow's that its first bytes ask for.
 
     ``Image.open`` would try all of them, some of which start other programs, and has a limit of its own.
@@ -264,10 +275,10 @@ def _open(content):
 
     stream = io.BytesIO(content)
     if content[4:8] == b"ftyp":
-        return _heif_decoder(content)(stream)
+        return _heif_decoder(content)(stream, "")
     Image.init()
-    for factory, accept in map(Image.OPEN.get, _FORMATS):
-        accepted = accept(content[:16])
+    for factory, accept in (Image.OPEN[name] for name in _FORMATS):
+        accepted = accept and accept(content[:16])
         if isinstance(accepted, str):  # why this Pillow cannot read it
             raise ValueError(accepted)
         if accepted:
@@ -277,7 +288,7 @@ def _open(content):
     raise ValueError(f"it is not a photograph in any of the formats {', '.join(_FORMATS)}, HEIC and AVIF")
 
 
-def _heif_decoder(content):
+def _heif_decoder(content: bytes) -> Callable[[IO[bytes], str], Image.Image]:
     from PIL import Image, features
 
     length = int.from_bytes(content[:4], "big")
@@ -292,7 +303,7 @@ def _heif_decoder(content):
     raise ValueError("it is a film, not a photograph")
 
 
-def _image_of_pixels(pixels):
+def _image_of_pixels(pixels: Array) -> Image.Image:
     from PIL import Image
 
     if (
@@ -306,19 +317,22 @@ def _image_of_pixels(pixels):
     return Image.fromarray(pixels)
 
 
-def _upright(image, *, in_place):
+def _upright(image: Image.Image, *, in_place: bool) -> Image.Image:
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(image, in_place=in_place) or image
+        if not in_place:
+            return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
     except Exception:  # damaged EXIF: the pixels are there, and nothing says how they were turned
         return image
 
 
-def _as_rgb(image):
+def _as_rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    if image.mode == "F" or (image.mode == "I" and not 0 <= np.min(image) <= np.max(image) < 2**16):
+    if image.mode == "F" or (image.mode == "I" and np.any(np.asarray(image) >> 16)):
         raise ValueError("nothing tells how bright its numbers are meant: save it with 8 or 16 bits")
     if image.mode == "I" or image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

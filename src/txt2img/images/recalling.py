@@ -3,21 +3,35 @@
 import hashlib
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from typing import TypeAlias
 
 import joblib
 import numpy as np
 
+from txt2img._types import Photograph
+from txt2img.exceptions import UnreadablePhotographError
 from txt2img.images.describing import DescribedBatch
 from txt2img.images.reading import KnownPhotograph, decode_photograph, read_file
+from txt2img.images.store import DescriptorStore, Settings
+
+Describe: TypeAlias = Callable[[Iterable[KnownPhotograph]], Iterable[DescribedBatch]]
 
 _ROUND = 4096  # photographs; the network waits for a moment at its end
 _SUMS_AT_ONCE = 16
 
 
-def recalled_batches(store, settings, photos, describe, *, max_pixels):
+def recalled_batches(
+    store: DescriptorStore,
+    settings: Settings,
+    photos: list[Photograph],
+    describe: Describe,
+    *,
+    max_pixels: int,
+) -> Iterator[DescribedBatch]:
     """Do what `described_batches` does, with a store; batches come in any order.
 
     What is in the store, or twice among the photographs, is not described again. Every batch is kept
@@ -53,13 +67,21 @@ def recalled_batches(store, settings, photos, describe, *, max_pixels):
             rows = sorted(lost)  # their descriptors were damaged, or another process has deleted them
 
 
-def _round(store, settings, photos, rows, describe, max_pixels):
+def _round(
+    store: DescriptorStore,
+    settings: Settings,
+    photos: list[Photograph],
+    rows: list[int],
+    describe: Describe,
+    max_pixels: int,
+) -> Iterator[DescribedBatch]:
     """Yield the batches of some rows, those that are described first, then those that are recalled."""
-    asked = []  # (row, digest) of what is given to `describe`, in order
-    alike = []  # (row, digest) of what is in the store, or will be
-    errors = {}  # of what is given to `describe`, by digest; None as long as it has not failed
+    asked: list[tuple[int, bytes | None]] = []  # (row, digest) of what is given to `describe`, in order
+    alike: list[tuple[int, bytes]] = []  # (row, digest) of what is in the store, or will be
+    # Of what is given to `describe`, by digest; None as long as it has not failed.
+    errors: dict[bytes | None, UnreadablePhotographError | None] = {}
 
-    def unknown():
+    def unknown() -> Generator[KnownPhotograph]:
         for row, known in zip(rows, _known_photographs(photos, rows, store, max_pixels)):
             digest = known.digest
             if digest is not None and (digest in errors or store.holds(settings, digest)):
@@ -72,31 +94,33 @@ def _round(store, settings, photos, rows, describe, max_pixels):
     with closing(unknown()) as photographs:
         for batch in describe(photographs):
             described = [asked[i] for i in batch.rows]
-            failures = [(*asked[i], error) for i, error in batch.failures]
-            errors.update({digest: error for _, digest, error in failures})
-            found = zip(described, [] if batch.descriptors is None else batch.descriptors)
-            store.add(settings, {digest: each for (_, digest), each in found if digest is not None})
+            failed = [(*asked[i], error) for i, error in batch.failures]
+            errors.update({digest: error for _, digest, error in failed})
+            pairs = zip(described, [] if batch.descriptors is None else batch.descriptors)
+            store.add(settings, {digest: each for (_, digest), each in pairs if digest is not None})
             yield DescribedBatch(
                 [row for row, _ in described],
                 batch.descriptors,
-                [(row, e) for row, _, e in failures],
+                [(row, e) for row, _, e in failed],
                 batch.stop,
             )
-    failures = [(row, errors[digest]) for row, digest in alike if errors.get(digest)]
+    failures = [(row, error) for row, digest in alike if (error := errors.get(digest))]
     found = store.load(settings, [digest for _, digest in alike])
     recalled = [(row, found[digest]) for row, digest in alike if digest in found]
     descriptors = np.stack([descriptor for _, descriptor in recalled]) if recalled else None
     yield DescribedBatch([row for row, _ in recalled], descriptors, failures, 0)
 
 
-def _known_photographs(photos, rows, store, max_pixels):
+def _known_photographs(
+    photos: list[Photograph], rows: list[int], store: DescriptorStore, max_pixels: int
+) -> Iterator[KnownPhotograph]:
     """Yield the photographs of some rows with their sums, which are computed in threads somewhat ahead."""
 
-    def known(some):
+    def known(some: list[int]) -> list[KnownPhotograph]:
         return [KnownPhotograph(photos[row], _sum_of(photos[row], store, max_pixels)) for row in some]
 
     n_threads = joblib.cpu_count()
-    ahead = deque()
+    ahead: deque[Future[list[KnownPhotograph]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         try:
             for start in range(0, len(rows), _SUMS_AT_ONCE):
@@ -109,7 +133,7 @@ def _known_photographs(photos, rows, store, max_pixels):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _sum_of(photograph, store, max_pixels):
+def _sum_of(photograph: Photograph, store: DescriptorStore, max_pixels: int) -> bytes | None:
     """Return the SHA-256 sum of a file's content or of a picture's pixels; None if it cannot be read."""
     try:
         if isinstance(photograph, bytes | bytearray | memoryview):

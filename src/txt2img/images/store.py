@@ -6,13 +6,18 @@ import sqlite3
 import threading
 import time
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from txt2img._types import Array, StrPath
 from txt2img.exceptions import SavedFileError
+
+Settings: TypeAlias = tuple[int, int]  # id and CRC-32 of a description
 
 FILE = "descriptors.sqlite"
 FORMAT_VERSION = 1
@@ -83,11 +88,11 @@ class DescriptorStore:
     3 3 0
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: StrPath) -> None:
         self.file = Path(folder, FILE)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._seen = []
+        self._seen: list[tuple[bytes, int, int, int, bytes]] = []
         with self._clear_errors():
             self._database = sqlite3.connect(
                 self.file, _SECONDS_TO_WAIT, isolation_level=None, check_same_thread=False
@@ -98,22 +103,22 @@ class DescriptorStore:
                 self._database.close()
                 raise
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Count the descriptors, of all settings."""
         return self._query("SELECT count(*) FROM descriptors")[0][0]
 
     @property
-    def n_bytes(self):
+    def n_bytes(self) -> int:
         """Size on disk in bytes."""
         return sum(file.stat().st_size for file in self.file.parent.glob(FILE + "*"))
 
-    def counts(self):
+    def counts(self) -> list[tuple[dict[str, Any], int]]:
         """Tell what the descriptors were computed with.
 
         Returns
@@ -127,7 +132,9 @@ class DescriptorStore:
         )
         return [(json.loads(description), count) for description, count in rows]
 
-    def prune(self, *, backbone=None, older_than=None, missing=False):
+    def prune(
+        self, *, backbone: str | None = None, older_than: float | None = None, missing: bool = False
+    ) -> int:
         """Delete the descriptors to which all that is given applies, and give their room back.
 
         Parameters
@@ -182,14 +189,14 @@ class DescriptorStore:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return n_deleted
 
-    def close(self):
+    def close(self) -> None:
         """Write down which files were seen, and close the database."""
         try:
             self._write_seen()
         finally:
             self._database.close()
 
-    def open_settings(self, description):
+    def open_settings(self, description: dict[str, Any]) -> Settings:
         """Take note of a way to compute descriptors.
 
         Parameters
@@ -208,7 +215,7 @@ class DescriptorStore:
             ((number,),) = write("SELECT id FROM settings WHERE description = ?", (text,)).fetchall()
         return number, zlib.crc32(text.encode())
 
-    def holds(self, settings, photograph):
+    def holds(self, settings: Settings, photograph: bytes) -> bool:
         """Say whether there is a descriptor of a photograph.
 
         Parameters
@@ -226,7 +233,7 @@ class DescriptorStore:
         sql = "SELECT 1 FROM descriptors WHERE settings = ? AND photograph = ?"
         return bool(self._query(sql, (settings[0], photograph)))
 
-    def load(self, settings, photographs):
+    def load(self, settings: Settings, photographs: Iterable[bytes]) -> dict[bytes, Array]:
         """Return descriptors; those that are damaged are deleted.
 
         Parameters
@@ -260,7 +267,7 @@ class DescriptorStore:
                 )
         return found
 
-    def add(self, settings, descriptors):
+    def add(self, settings: Settings, descriptors: Mapping[bytes, Array]) -> None:
         """Keep descriptors: when this returns, all of them are on the disk.
 
         Parameters
@@ -283,7 +290,7 @@ class DescriptorStore:
             self._database.executemany("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", rows)
         self._write_seen()
 
-    def photograph_of(self, path, status):
+    def photograph_of(self, path: StrPath, status: os.stat_result) -> bytes | None:
         """Return the sum of the content of a file without reading it.
 
         Parameters
@@ -302,7 +309,7 @@ class DescriptorStore:
         rows = self._query(sql, _as_row(path, status))
         return rows[0][0] if rows else None
 
-    def see(self, path, status, photograph):
+    def see(self, path: StrPath, status: os.stat_result, photograph: bytes) -> None:
         """Remember the sum of the content of a file.
 
         Nothing is remembered of a file that was changed a moment ago, for it could change again with
@@ -324,7 +331,7 @@ class DescriptorStore:
         if len(self._seen) >= _ROWS_AT_ONCE:
             self._write_seen()
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         execute = self._database.execute
         execute("BEGIN")  # another process may be making the tables: all or none of them are seen
         (application,) = execute("PRAGMA application_id").fetchone()
@@ -345,7 +352,7 @@ class DescriptorStore:
         self._let_readers_pass()
         execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
 
-    def _let_readers_pass(self):
+    def _let_readers_pass(self) -> None:
         """Write ahead of the tables, so that readers do not wait for a writer."""
         last_try = time.monotonic() + _SECONDS_TO_WAIT
         while True:
@@ -359,19 +366,19 @@ class DescriptorStore:
                     raise
                 time.sleep(0.01)
 
-    def _write_seen(self):
+    def _write_seen(self) -> None:
         with self._lock:
             seen, self._seen = self._seen, []
         if seen:
             with self._writing():
                 self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", seen)
 
-    def _query(self, sql, values=()):
+    def _query(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         with self._lock, self._clear_errors():
             return self._database.execute(sql, values).fetchall()
 
     @contextmanager
-    def _writing(self):
+    def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         """Make what is executed inside one transaction, of which all is kept or nothing."""
         with self._lock, self._clear_errors():
             self._database.execute("BEGIN IMMEDIATE")
@@ -383,7 +390,7 @@ class DescriptorStore:
                 raise
 
     @contextmanager
-    def _clear_errors(self):
+    def _clear_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -394,9 +401,9 @@ class DescriptorStore:
             ) from error
 
 
-def _as_row(path, status):
+def _as_row(path: StrPath, status: os.stat_result) -> tuple[bytes, int, int, int]:
     return os.fsencode(os.path.abspath(path)), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _checksum(settings, photograph, descriptor):
+def _checksum(settings: Settings, photograph: bytes, descriptor: bytes) -> int:
     return zlib.crc32(descriptor, zlib.crc32(photograph, settings[1]))

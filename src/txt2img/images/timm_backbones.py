@@ -1,15 +1,21 @@
 """Networks of timm by name, ``"timm:NAME"``."""
 
+from __future__ import annotations
+
 import difflib
+from typing import TYPE_CHECKING
 
 from txt2img._optional import import_optional
 from txt2img.exceptions import UnknownBackboneError, WeightsUnavailableError
 from txt2img.images.preprocessing import Preprocessing
 
+if TYPE_CHECKING:
+    import torch
+
 PREFIX = "timm:"
 
 
-def build_timm(name, *, pretrained):
+def build_timm(name: str, *, pretrained: bool) -> tuple[torch.nn.Module, Preprocessing]:
     """Build a network of timm without its last layer.
 
     Parameters

@@ -1,8 +1,10 @@
 """DescriptorWhitener: descriptors that are easier to predict and to compare."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import linalg
 from sklearn.base import (
     BaseEstimator,
@@ -11,9 +13,12 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.preprocessing import normalize
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from txt2img._types import Array
 
 # Above this width few axes are found by randomized iterations: a factorisation costs the cube of the width.
 WIDE = 4000
@@ -79,19 +84,23 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "exponent": [Interval(Real, 0, 1, closed="both")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_components=512, *, exponent=0.5, shrinkage=0.0):
+    covariance_: Array
+
+    def __init__(
+        self, n_components: int | None = 512, *, exponent: float = 0.5, shrinkage: float = 0.0
+    ) -> None:
         self.n_components = n_components
         self.exponent = exponent
         self.shrinkage = shrinkage
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn mean and principal axes.
 
         Parameters
@@ -106,7 +115,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self : DescriptorWhitener
             The fitted estimator.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = self._validated(X)
         self.n_samples_seen_ = len(X)
         self.mean_, centred = _centre(X)
         total_variance = np.einsum("ij,ij->", centred, centred, dtype=np.float64) / len(X)
@@ -123,7 +132,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn from further descriptors, which need not fit in memory all at once.
 
         Parameters
@@ -139,7 +148,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             Fitted on all descriptors that `partial_fit` has seen so far.
         """
         first = not hasattr(self, "covariance_")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
+        X = self._validated(X, reset=first)
         mean, centred = _centre(X)
         covariance = _covariance(centred)
         n_samples = len(X)
@@ -154,7 +163,10 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self._set_axes(*_principal_axes(covariance, self.n_components, X.dtype), np.trace(covariance))
         return self
 
-    def _set_axes(self, variances, axes, total_variance):
+    def _validated(self, X: ArrayLike, *, reset: bool = True) -> Array:
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+
+    def _set_axes(self, variances: Array, axes: Array, total_variance: float) -> None:
         width, dtype = len(axes), axes.dtype
         # Directions without variance are noise of rounding; one at least stays, for constant descriptors.
         kept = max(1, int((variances > variances[0] * width * np.finfo(dtype).eps).sum()))
@@ -165,7 +177,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.variances_ = variances[:kept].astype(np.float64)
         self.n_components_ = kept
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Array:
         """Whiten descriptors.
 
         Parameters
@@ -179,20 +191,20 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             Whitened descriptors.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = self._validated(X, reset=False)
         return (X - self.mean_.astype(X.dtype)) @ self.components_.T.astype(X.dtype)
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return self.n_components_
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
-def _principal_axes(covariance, n_components, dtype):
+def _principal_axes(covariance: Array, n_components: int | None, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Give the largest eigenvalues of a covariance, falling, and their eigenvectors."""
     width = len(covariance)
     wanted = width if n_components is None else min(n_components, width)
@@ -203,12 +215,12 @@ def _principal_axes(covariance, n_components, dtype):
     return variances[::-1], axes[:, ::-1]
 
 
-def _centre(X):
+def _centre(X: Array) -> tuple[Array, Array]:
     """Give the mean in double precision, and what is left without it in the precision of X."""
     mean = X.mean(axis=0, dtype=np.float64)
     return mean, X - mean.astype(X.dtype)
 
 
-def _covariance(centred):
+def _covariance(centred: Array) -> Array:
     """Give the covariance in double precision; the product itself runs in that of the descriptors."""
     return (centred.T @ centred).astype(np.float64) / len(centred)

@@ -1,7 +1,11 @@
 """What a search answers with."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, NamedTuple, SupportsIndex, overload
+
+from txt2img._types import Array
 from txt2img.search.notebook import answers_as_html, hits_as_html
 
 
@@ -30,14 +34,14 @@ class Hit(NamedTuple):
     'cat.jpg'
     """
 
-    id: object
+    id: Any
     score: float
     rank: int
     probability: float | None = None
-    duplicates: tuple = ()
+    duplicates: tuple[Any, ...] = ()
 
 
-class Hits(list):
+class Hits(list[Hit]):
     """Hits of one query, the best first: a list that a notebook shows as photographs.
 
     Parameters
@@ -61,22 +65,27 @@ class Hits(list):
     ['cat.jpg']
     """
 
-    def __getitem__(self, place):
-        found = super().__getitem__(place)
-        return Hits(found) if isinstance(place, slice) else found
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Hit: ...
+    @overload
+    def __getitem__(self, place: slice) -> Hits: ...
+    def __getitem__(self, place: SupportsIndex | slice) -> Hit | Hits:
+        if isinstance(place, slice):
+            return Hits(super().__getitem__(place))
+        return super().__getitem__(place)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return hits_as_html(self)
 
 
-class Answers(list):
+class Answers(list[Hits]):
     """Hits of several queries, in a notebook each below its question."""
 
-    def __init__(self, answers, questions):
+    def __init__(self, answers: Iterable[Hits], questions: Iterable[object]) -> None:
         super().__init__(answers)
         self.questions = [question if isinstance(question, str) else repr(question) for question in questions]
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return answers_as_html(self, self.questions)
 
 
@@ -101,7 +110,9 @@ class Word(NamedTuple):
     score: float
 
 
-def as_hits(scores, ids, probabilities=None, *, calibrated, grouped):
+def as_hits(
+    scores: Array, ids: Array, probabilities: Array | None = None, *, calibrated: Array, grouped: bool
+) -> list[Hits]:
     """Make of the arrays that an index finds one list of hits a query.
 
     Parameters
@@ -122,7 +133,7 @@ def as_hits(scores, ids, probabilities=None, *, calibrated, grouped):
     """
     answers = []
     for query, (own_scores, own_ids) in enumerate(zip(scores.tolist(), ids.tolist())):
-        chances = [None] * len(own_ids)
+        chances: list[float | None] = [None] * len(own_ids)
         if probabilities is not None and calibrated[query]:
             chances = probabilities[query].tolist()
         if grouped:

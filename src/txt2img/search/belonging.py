@@ -1,13 +1,22 @@
 """Whether the parts of a search belong together: the photograph side, the text side and the gallery."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from txt2img._types import Array
+
+if TYPE_CHECKING:
+    from txt2img.search.text_image_search import TextImageSearch
 
 # Of the bank, as it may be large and lie on disk.
 QUERIES_COMPARED = 100
 REMEDY = "these parts do not belong together; fit the search anew, or load one that was saved whole"
 
 
-def check_belonging(search):
+def check_belonging(search: TextImageSearch) -> None:
     """Say which parts of a fitted search were not made for one another.
 
     Parameters
@@ -60,7 +69,7 @@ def check_belonging(search):
         raise ValueError(f"the gallery corrects hubs by the queries of another search: {REMEDY}")
 
 
-def _same_directions(bank, other):
+def _same_directions(bank: Array, other: Array) -> bool:
     if bank.shape != other.shape:
         return False
     some = np.unique(np.linspace(0, len(bank) - 1, QUERIES_COMPARED).astype(np.intp))

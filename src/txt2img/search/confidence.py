@@ -1,10 +1,21 @@
 """Confidence: from the scores of a query to the probability that a photograph is the right one."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+
+from txt2img._types import Array
+
+if TYPE_CHECKING:
+    from txt2img.search.catalogue import Ids
+    from txt2img.search.index import ImageIndex
 
 BLOCK_BYTES = 2**26
 
@@ -46,7 +57,7 @@ class ConfidenceCalibrator(BaseEstimator):
     sure 0.4, right 0.4
     """
 
-    def fit(self, predicted, index, true_ids):
+    def fit(self, predicted: ArrayLike, index: ImageIndex, true_ids: Ids) -> Self:
         """Find the temperature from queries whose right photograph is known and was not learned from.
 
         Parameters
@@ -67,7 +78,7 @@ class ConfidenceCalibrator(BaseEstimator):
         queries, gallery, bias = index.score_factors(predicted)
         step = max(1, BLOCK_BYTES // (8 * len(gallery)))
 
-        def negative_log_likelihood(log_temperature):
+        def negative_log_likelihood(log_temperature: float) -> float:
             inverse, total = np.exp(-log_temperature), 0.0
             for start in range(0, len(queries), step):
                 rows = slice(start, start + step)
@@ -85,7 +96,7 @@ class ConfidenceCalibrator(BaseEstimator):
         self.temperature_ = float(np.exp(found.x))
         return self
 
-    def probabilities(self, predicted, index, ids):
+    def probabilities(self, predicted: ArrayLike, index: ImageIndex, ids: Array) -> Array:
         """Say how probable it is that photographs are the right ones.
 
         Parameters
@@ -115,6 +126,6 @@ class ConfidenceCalibrator(BaseEstimator):
         return found
 
 
-def _scores(queries, gallery, bias):
+def _scores(queries: Array, gallery: Array, bias: Array | None) -> Array:
     scores = queries @ gallery.T
     return scores if bias is None else scores + bias

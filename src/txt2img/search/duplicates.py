@@ -1,20 +1,32 @@
 """Near-duplicates: many photographs of one answer."""
 
-import numpy as np
+from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from txt2img._types import Array
 from txt2img._vectors import unit_rows
+from txt2img.search.finding import Find
 
 # How many times as many photographs are looked at first as there are to be groups.
 LOOK_AHEAD = 4
 
 
-def find_groups(find, k, n_allowed, descriptors_of, ids_of, threshold):
+def find_groups(
+    find: Find,
+    k: int,
+    n_allowed: int,
+    descriptors_of: Callable[[Array], Array],
+    ids_of: Callable[[Array], Array],
+    threshold: float,
+) -> tuple[Array, Array, Array | None]:
     """Look at more and more of the best photographs, until those of each query make k groups.
 
     Parameters
     ----------
     find : callable
-        From a number to the scores, slots and probabilities (or None) of so many photographs a query.
+        From `finder`.
     k : int
         How many groups to find.
     n_allowed : int
@@ -30,8 +42,8 @@ def find_groups(find, k, n_allowed, descriptors_of, ids_of, threshold):
         Score of the best photograph of each group; -inf where there are no more groups.
     ids : ndarray of shape (n_queries, k), dtype object
         Tuples of ids.
-    probabilities : ndarray of shape (n_queries, k), dtype float32
-        Sums of the photographs' probabilities; zeros if there are none.
+    probabilities : ndarray of shape (n_queries, k), dtype float32, or None
+        Sums of the photographs' probabilities; None if there are none.
     """
     n_looked_at = min(LOOK_AHEAD * k, n_allowed)
     while True:
@@ -42,17 +54,17 @@ def find_groups(find, k, n_allowed, descriptors_of, ids_of, threshold):
         n_looked_at = min(2 * n_looked_at, n_allowed)
     scores, ids = np.full((len(groups), k), -np.inf, np.float32), np.empty((len(groups), k), object)
     ids.fill(())
-    probabilities = np.zeros_like(scores)
+    probabilities = None if chances is None else np.zeros_like(scores)
     for query, own in enumerate(groups):
         for place, members in enumerate(own):
             scores[query, place] = found[query, members[0]]
             ids[query, place] = tuple(ids_of(slots[query, members]).tolist())
-            if chances is not None:
+            if chances is not None and probabilities is not None:
                 probabilities[query, place] = chances[query, members].sum()
     return scores, ids, probabilities
 
 
-def group_near_duplicates(descriptors, threshold, n_groups):
+def group_near_duplicates(descriptors: ArrayLike, threshold: float, n_groups: int) -> list[Array]:
     """Group photographs with those that look almost the same.
 
     The first photograph takes all that are near to it, then the first that is left, and so on.
@@ -77,10 +89,11 @@ def group_near_duplicates(descriptors, threshold, n_groups):
     >>> [own.tolist() for own in group_near_duplicates([[1, 0], [0, 1], [9, 1]], 0.95, 2)]
     [[0, 2], [1]]
     """
-    descriptors = unit_rows(np.asarray(descriptors, np.float32))
-    groups, left = [], np.arange(len(descriptors))
+    rows = unit_rows(np.asarray(descriptors, np.float32))
+    groups: list[Array] = []
+    left = np.arange(len(rows))
     while len(left) and len(groups) < n_groups:
-        near = descriptors[left] @ descriptors[left[0]] >= threshold
+        near = rows[left] @ rows[left[0]] >= threshold
         near[0] = True
         groups.append(left[near])
         left = left[~near]

@@ -1,12 +1,16 @@
 """Correction of hubness: some photographs are near to almost every query and crowd out the right ones."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.special import logsumexp
+
+from txt2img._types import Array
 
 BLOCK_BYTES = 2**26
 
 
-def csls_bias(bank, gallery, n_neighbors=10):
+def csls_bias(bank: Array, gallery: Array, n_neighbors: int = 10) -> Array:
     """Compute what cross-domain similarity local scaling takes off each photograph's score.
 
     CSLS ranks photographs by 2 s(q, g) - r(q) - r(g), where r(g) is the mean similarity of g to its
@@ -39,7 +43,7 @@ def csls_bias(bank, gallery, n_neighbors=10):
     return bias
 
 
-def softmax_bias(bank, gallery, temperature=0.05):
+def softmax_bias(bank: Array, gallery: Array, temperature: float = 0.05) -> Array:
     """Compute what the inverted softmax takes off each photograph's score.
 
     The inverted softmax asks not which photograph fits the query, but which query of a bank fits the
@@ -75,7 +79,7 @@ def softmax_bias(bank, gallery, temperature=0.05):
     return bias
 
 
-def _similarity_blocks(bank, gallery):
+def _similarity_blocks(bank: Array, gallery: Array) -> Iterator[tuple[slice, Array]]:
     """Yield slices of the gallery with the similarities of their photographs to the whole bank."""
     step = max(1, BLOCK_BYTES // (4 * len(bank)))
     for start in range(0, len(gallery), step):

@@ -1,28 +1,32 @@
 """ImageIndex: the photographs whose descriptors are nearest."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._types import Array
 from txt2img._vectors import unit_rows
 from txt2img.persistence import SaveMixin
-from txt2img.search.backends import new_backend
-from txt2img.search.catalogue import Catalogue, as_columns, as_id_list
+from txt2img.search.backends import Backend, new_backend
+from txt2img.search.catalogue import Catalogue, Ids, Metadata, Where, as_columns, as_id_list
 from txt2img.search.duplicates import find_groups
+from txt2img.search.finding import finder
 from txt2img.search.hubness import csls_bias, softmax_bias
-from txt2img.search.inputs import check_k
 from txt2img.search.neighbors import NeighborsMixin
-from txt2img.search.rows import check_queries, check_rows, check_shares
+from txt2img.search.rows import check_queries, check_rows
 
 # Once more slots than these are empty, and as many as full ones, they are closed up.
 MOST_REMOVED = 1000
 
 
-class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Find the photographs whose descriptors are nearest to a predicted descriptor.
 
     Parameters
@@ -91,7 +95,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
     [['dog', 'both']]
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "metric": [StrOptions({"cosine", "euclidean", "inner_product"})],
         "backend": [StrOptions({"exact", "faiss", "milvus"})],
         "backend_params": [dict, None],
@@ -104,16 +108,16 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
 
     def __init__(
         self,
-        metric="cosine",
+        metric: str = "cosine",
         *,
-        backend="exact",
-        backend_params=None,
-        dtype="float32",
-        hubness=None,
-        hubness_neighbors=10,
-        hubness_temperature=0.05,
-        n_neighbors=5,
-    ):
+        backend: str = "exact",
+        backend_params: dict[str, Any] | None = None,
+        dtype: str = "float32",
+        hubness: str | None = None,
+        hubness_neighbors: int = 10,
+        hubness_temperature: float = 0.05,
+        n_neighbors: int = 5,
+    ) -> None:
         self.metric = metric
         self.backend = backend
         self.backend_params = backend_params
@@ -124,7 +128,15 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         self.n_neighbors = n_neighbors
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, ids=None, bank=None, metadata=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        ids: Ids | None = None,
+        bank: ArrayLike | None = None,
+        metadata: Metadata | None = None,
+    ) -> Self:
         """Take in photographs, in place of any taken in before.
 
         Parameters
@@ -162,7 +174,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
                 f"hubness={self.hubness!r} needs bank: pass the predicted descriptors of training captions"
             )
         X, ids, columns = check_rows(self, X, ids, metadata, reset=True)
-        self.bank_ = None
+        self.bank_: Array | None = None
         if self.hubness is not None:
             self.bank_ = self._prepare(
                 check_queries(np.array(bank, dtype=np.float32), self.n_features_in_, "bank")
@@ -173,7 +185,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         self._backend, self._catalogue = backend, Catalogue(ids, columns)
         return self
 
-    def add(self, X, *, ids=None, metadata=None):
+    def add(self, X: ArrayLike, *, ids: Ids | None = None, metadata: Metadata | None = None) -> Self:
         """Take in further photographs.
 
         Parameters
@@ -207,7 +219,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
                 catalogue.add(ids, columns)
         return self
 
-    def update(self, ids, X=None, *, metadata=None):
+    def update(self, ids: Ids, X: ArrayLike | None = None, *, metadata: Metadata | None = None) -> Self:
         """Change the descriptors of photographs, their metadata, or both; they keep their places.
 
         Parameters
@@ -245,7 +257,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         self._catalogue = catalogue
         return self
 
-    def remove(self, ids):
+    def remove(self, ids: Ids) -> Self:
         """Take photographs out.
 
         Their descriptors are let go of when there are as many removed photographs as others, or by
@@ -276,7 +288,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
                 catalogue.compact()
         return self
 
-    def compact(self):
+    def compact(self) -> Self:
         """Let go of everything that is left of removed photographs.
 
         Returns
@@ -291,7 +303,16 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
                 catalogue.compact()
         return self
 
-    def search(self, X, k=5, *, correction=1.0, where=None, group_duplicates=None, temperature=None):
+    def search(
+        self,
+        X: ArrayLike,
+        k: int = 5,
+        *,
+        correction: ArrayLike = 1.0,
+        where: Where | None = None,
+        group_duplicates: float | None = None,
+        temperature: float | None = None,
+    ) -> tuple[Array, ...]:
         """Find the k best photographs for each query.
 
         Parameters
@@ -342,7 +363,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         NotFittedError
             If no photographs were taken in yet.
         """
-        find, n_allowed = self._finder(X, k, correction, where, temperature)
+        find, n_allowed = finder(self, X, k, correction, where, temperature)
         if group_duplicates is None:
             scores, slots, probabilities = find(min(k, n_allowed))
             ids = self._catalogue.ids_at(slots)
@@ -350,9 +371,9 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
             scores, ids, probabilities = find_groups(
                 find, k, n_allowed, self._backend.descriptors, self._catalogue.ids_at, group_duplicates
             )
-        return (scores, ids) if temperature is None else (scores, ids, probabilities)
+        return (scores, ids) if probabilities is None else (scores, ids, probabilities)
 
-    def rows_of(self, ids):
+    def rows_of(self, ids: Ids) -> Array:
         """Give the rows in which photographs are.
 
         Parameters
@@ -373,7 +394,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         check_is_fitted(self)
         return self._catalogue.rows_of(self._catalogue.slots_of(as_id_list(ids)))
 
-    def score_factors(self, X):
+    def score_factors(self, X: ArrayLike) -> tuple[Array, Array, Array | None]:
         """Give the factors of the matrix by which photographs are ranked, for evaluations.
 
         Parameters
@@ -397,41 +418,41 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         return 2 * queries, gallery, -np.einsum("ij,ij->i", gallery, gallery)
 
     @property
-    def ids_(self):  # noqa: D102
+    def ids_(self) -> Array:  # noqa: D102
         return self._catalogue.ids
 
     @property
-    def metadata_(self):  # noqa: D102
+    def metadata_(self) -> dict[str, Array]:  # noqa: D102
         return self._catalogue.columns
 
     @property
-    def descriptors_(self):  # noqa: D102
+    def descriptors_(self) -> Array:  # noqa: D102
         return self._backend.descriptors(self._catalogue.filled_slots)
 
     @property
-    def bias_(self):  # noqa: D102
+    def bias_(self) -> Array | None:  # noqa: D102
         return self._backend.bias(self._catalogue.filled_slots)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of photographs."""
         return len(self._catalogue) if hasattr(self, "_catalogue") else 0
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_catalogue")
 
-    def _check_fitted(self):
+    def _check_fitted(self) -> None:
         """Look for what `fit` leaves, as scikit-learn's check takes longer than a search."""
         if not hasattr(self, "_catalogue"):
             check_is_fitted(self)
 
     @contextmanager
-    def _changed(self):
+    def _changed(self) -> Iterator[tuple[Backend, Catalogue]]:
         """Give forks to be changed, and put both in place in one step if nothing went wrong."""
         backend, catalogue = self._backend.fork(), self._catalogue.fork()
         yield backend, catalogue
-        vars(self).update(_backend=backend, _catalogue=catalogue)
+        self.__dict__.update(_backend=backend, _catalogue=catalogue)
 
-    def _new_backend(self):
+    def _new_backend(self) -> Backend:
         return new_backend(
             self.backend,
             self.n_features_in_,
@@ -441,47 +462,22 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
             **(self.backend_params or {}),
         )
 
-    def _prepare(self, X):
+    def _prepare(self, X: Array) -> Array:
         return unit_rows(X) if self.metric == "cosine" else X
 
-    def _bias_of(self, descriptors):
-        if self.hubness is None:
+    def _bias_of(self, descriptors: Array) -> Array | None:
+        if (self.hubness is None) != (self.bank_ is None):
+            raise ValueError(f"hubness={self.hubness!r} is not what the index was fitted with: fit it again")
+        if self.bank_ is None:
             return None
         if self.hubness == "csls":
             return csls_bias(self.bank_, descriptors, self.hubness_neighbors)
         return softmax_bias(self.bank_, descriptors, self.hubness_temperature)
 
-    def _finder(self, X, k, correction=1.0, where=None, temperature=None):
-        """Give a function from k to scores, slots and probabilities, and how many photographs there are."""
-        self._check_fitted()
-        queries = self._prepare(check_queries(X, self.n_features_in_))
-        check_k(k)
-        if where is not None:
-            allowed = self._catalogue.selected(where)
-            n_allowed = np.count_nonzero(allowed)
-        else:
-            allowed = None if self._backend.forgets else self._catalogue.present
-            n_allowed = len(self)
-            if k > n_allowed:
-                raise ValueError(
-                    f"k={k} is larger than the gallery of {n_allowed} photographs: ask for at most "
-                    f"{n_allowed}, or add photographs"
-                )
-        share = check_shares(self, correction, len(queries))
-
-        def find(k):
-            found = self._backend.search(queries, k, share=share, allowed=allowed, temperature=temperature)
-            scores, probabilities = found.scores, None
-            if temperature is not None:
-                probabilities = np.exp(scores / temperature - found.log_total[:, None]).astype(np.float32)
-            return self._public(scores), found.slots, probabilities
-
-        return find, n_allowed
-
-    def _public(self, scores):
+    def _public(self, scores: Array) -> Array:
         return -np.sqrt(np.maximum(-scores, 0)) if self.metric == "euclidean" else scores
 
-    def _saved_state(self):
+    def _saved_state(self) -> dict[str, Any]:
         """Give what `txt2img.persistence` is to save."""
         if not hasattr(self, "_catalogue"):
             return {}
@@ -489,7 +485,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return kept | {"catalogue_": self._catalogue.state(), "backend_": self._backend.state()}
 
-    def _restore_state(self, state):
+    def _restore_state(self, state: dict[str, Any]) -> None:
         catalogue, kept = Catalogue.of_state(state.pop("catalogue_")), state.pop("backend_")
         for name, value in state.items():
             setattr(self, name, value)

@@ -1,9 +1,14 @@
 """What a search learns from captioned photographs: its map, typical queries, and how sure answers are."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import normalize
 
+from txt2img._types import Array, Matrix, Photograph
+from txt2img.search.catalogue import Ids, Metadata
 from txt2img.search.confidence import ConfidenceCalibrator
 from txt2img.search.inputs import (
     are_descriptors,
@@ -23,7 +28,13 @@ MOST_SET_ASIDE = 1000
 ENOUGH_LEARNED = 3000
 
 
-def learn(parts, photos, captions, bank_size, calibration_share):
+def learn(
+    parts: Mapping[str, Any],
+    photos: Sequence[Photograph] | Array,
+    captions: list[list[str]],
+    bank_size: int,
+    calibration_share: float | None,
+) -> dict[str, Any]:
     """Fit clones of the parts of a search.
 
     Parameters
@@ -50,7 +61,7 @@ def learn(parts, photos, captions, bank_size, calibration_share):
     """
     check_parts(parts)
     check_bank_size(bank_size)
-    featurizer = None if parts["featurizer"] is None else clone(parts["featurizer"])
+    featurizer: Any = None if parts["featurizer"] is None else clone(parts["featurizer"])
     if are_descriptors(photos):
         descriptors = check_descriptors(photos)
     else:
@@ -96,24 +107,39 @@ def learn(parts, photos, captions, bank_size, calibration_share):
     }
 
 
-def fit_regressor(regressor, vectors, targets, photograph):
+def fit_regressor(regressor: Any, vectors: Matrix, targets: Array, photograph: Array) -> Any:
     """Clone and fit a regressor to one row a caption, telling it the photographs if it asks."""
     return clone(regressor).fit(vectors, targets[photograph], **groups_for(regressor, photograph))
 
 
-def predict_bank(regressor, vectors, size):
+def predict_bank(regressor: Any, vectors: Matrix, size: int) -> Array:
     """Predict the descriptors of `size` captions, evenly spread."""
     spread = np.unique(np.linspace(0, vectors.shape[0] - 1, size).astype(np.intp))
     return np.asarray(regressor.predict(vectors[spread]), np.float32)
 
 
-def new_index(index, descriptors, bank, ids=None, metadata=None):
+def new_index(
+    index: Any,
+    descriptors: Array,
+    bank: Array,
+    ids: Ids | None = None,
+    metadata: Metadata | None = None,
+) -> Any:
     """Fill a clone of an index, with the bank if its hubness correction asks for one."""
-    bank = bank if getattr(index, "hubness", None) else None
-    return clone(index).fit(descriptors, ids=ids, bank=bank, metadata=metadata)
+    wanted = bank if getattr(index, "hubness", None) else None
+    return clone(index).fit(descriptors, ids=ids, bank=wanted, metadata=metadata)
 
 
-def calibrate(regressor, index, vectors, targets, photograph, *, share, bank_size):
+def calibrate(
+    regressor: Any,
+    index: Any,
+    vectors: Matrix,
+    targets: Array,
+    photograph: Array,
+    *,
+    share: float,
+    bank_size: int,
+) -> ConfidenceCalibrator | None:
     """Learn from some of the photographs, ask for the others, and fit probabilities to the answers.
 
     It learns from all that are not set aside if these are few, and from half of all photographs if many.

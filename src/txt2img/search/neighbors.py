@@ -2,18 +2,25 @@
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 
+from txt2img._types import Array
+from txt2img.search.finding import finder
 from txt2img.search.rows import check_shares
 
 
-class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
+# Of scikit-learn's mixins, which are untyped, mypy does not know that they take auto_wrap_output_keys.
+class NeighborsMixin(  # type: ignore[call-arg]
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None
+):
     """What an index does as an estimator of scikit-learn, on top of its search.
 
     Where X is None, each photograph of the index is a query and is not its own neighbour.
     """
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Find the id of the best photograph for each query.
 
         Parameters
@@ -28,7 +35,9 @@ class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wra
         """
         return self.search(X, k=1)[1][:, 0]
 
-    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+    def kneighbors(
+        self, X: ArrayLike | None = None, n_neighbors: int | None = None, return_distance: bool = True
+    ) -> Array | tuple[Array, Array]:
         """Find nearest neighbours as scikit-learn's estimators do.
 
         Parameters
@@ -61,7 +70,9 @@ class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wra
             return rows
         return (1 - scores if self.metric == "cosine" else -scores), rows
 
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
+    def kneighbors_graph(
+        self, X: ArrayLike | None = None, n_neighbors: int | None = None, mode: str = "connectivity"
+    ) -> sp.csr_matrix:
         """Give nearest neighbours as a sparse matrix, from queries to photographs.
 
         Parameters
@@ -90,7 +101,7 @@ class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wra
         starts = np.arange(0, rows.size + 1, rows.shape[1])
         return sp.csr_matrix((values.ravel(), rows.ravel(), starts), shape=(len(rows), len(self)))
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> sp.csr_matrix:
         """Give the distances of the nearest photographs, as a step in the middle of a pipeline.
 
         Parameters
@@ -106,17 +117,18 @@ class NeighborsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wra
         return self.kneighbors_graph(X, mode="distance")
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return len(self)
 
-    def _search_rows(self, X, k, correction=1.0):
+    def _search_rows(self, X: ArrayLike, k: int, correction: float = 1.0) -> tuple[Array, Array]:
         """Search for scores and rows; the scores of a query do not depend on what else is asked."""
-        _, slots, _ = self._finder(X, k, correction)[0](k)
+        find, _ = finder(self, X, k, correction)
+        _, slots, _ = find(k)
         queries = self._prepare(np.asarray(X, np.float32))
         scores = self._backend.scores_at(queries, slots, check_shares(self, correction, len(queries)))
         return self._public(scores), self._catalogue.rows_of(slots)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -4,13 +4,20 @@ Ids, which may be names of files that strangers chose, and questions are escaped
 pixels, made small, gets into the page, and no part of the page asks the network for anything.
 """
 
+from __future__ import annotations
+
 import base64
 import html
 import io
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from txt2img.exceptions import UnreadablePhotographError
 from txt2img.images.reading import decode_photograph, quiet_pillow
+
+if TYPE_CHECKING:
+    from txt2img.search.answers import Hit
 
 MAX_HITS = 12
 MAX_ANSWERS = 12
@@ -20,7 +27,7 @@ MAX_PIXELS = 200_000_000
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
 
 
-def hits_as_html(hits):
+def hits_as_html(hits: Sequence[Hit]) -> str:
     """Draw the first hits side by side, each with its rank, name and score below it.
 
     Parameters
@@ -41,7 +48,7 @@ def hits_as_html(hits):
     )
 
 
-def answers_as_html(answers, questions):
+def answers_as_html(answers: Sequence[Sequence[Hit]], questions: Sequence[str]) -> str:
     """Draw the hits of several queries, each below its question.
 
     Parameters
@@ -64,7 +71,7 @@ def answers_as_html(answers, questions):
     return "".join(parts) + _more(len(answers) - MAX_ANSWERS, "answers")
 
 
-def _figure(hit):
+def _figure(hit: Hit) -> str:
     name = os.path.basename(hit.id) if isinstance(hit.id, str) else str(hit.id)
     figures = f"{hit.score:.3f}" + (f" · {hit.probability:.0%}" if hit.probability is not None else "")
     if hit.duplicates:
@@ -77,7 +84,7 @@ def _figure(hit):
     )
 
 
-def _picture(photograph):
+def _picture(photograph: object) -> str:
     """Return a thumbnail, or a blank if `photograph` is no photograph that can be read."""
     size = f"width: {SIZE[0]}px; height: {SIZE[1]}px; border-radius: 4px"
     try:
@@ -87,12 +94,12 @@ def _picture(photograph):
     return f'<img src="data:image/jpeg;base64,{jpeg}" alt="" style="{size}; margin: 0; display: block">'
 
 
-def _thumbnail(photograph):
+def _thumbnail(photograph: object) -> bytes:
     from PIL import Image, ImageOps
 
     if not isinstance(photograph, str | os.PathLike):
         raise UnreadablePhotographError("it is not a path")
-    pixels = tuple(2 * side for side in SIZE)  # for screens of twice the resolution
+    pixels = (2 * SIZE[0], 2 * SIZE[1])  # for screens of twice the resolution
     image = decode_photograph(photograph, max_pixels=MAX_PIXELS, min_side=max(pixels))
     image = ImageOps.fit(image, pixels, Image.Resampling.LANCZOS, centering=(0.5, 0.35))
     image.info.clear()  # comments, among others, would be saved again
@@ -101,10 +108,10 @@ def _thumbnail(photograph):
     return stream.getvalue()
 
 
-def _escaped(text):
+def _escaped(text: object) -> str:
     """Escape for HTML, in text and attributes; what is no character, as in names of files, becomes ``?``."""
     return html.escape(str(text).encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
-def _more(number, of_what):
+def _more(number: int, of_what: str) -> str:
     return f'<p style="margin: 4px 0">… and {number:,} more {of_what}</p>' if number > 0 else ""

@@ -1,5 +1,8 @@
 """Whole searches that go by name."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import FeatureUnion
@@ -10,7 +13,7 @@ from txt2img.mapping import MapEnsemble, TextToVisualRegressor
 from txt2img.search.index import ImageIndex
 
 
-def default_parts():
+def default_parts() -> dict[str, Any]:
     """TF-IDF of words; ridge and a contrastive map, their scores averaged; cosine less hubs."""
     return {
         "featurizer": ImageFeaturizer(
@@ -25,7 +28,7 @@ def default_parts():
     }
 
 
-def _contrastive():
+def _contrastive() -> TextToVisualRegressor:
     """Begin at ridge and learn a linear map on both sides; strong dropout and decay keep it from rote."""
     return TextToVisualRegressor(
         "network",
@@ -42,7 +45,7 @@ def _contrastive():
     )
 
 
-def recipe_parts():
+def recipe_parts() -> dict[str, Any]:
     """Build the recipe that this library started from.
 
     It leaves the size of a batch open. Small batches take more steps in ten epochs, and the network then
@@ -60,7 +63,7 @@ def recipe_parts():
     }
 
 
-def best_parts():
+def best_parts() -> dict[str, Any]:
     """As the default, with three offline backbones, sentence embeddings beside words, and a third map."""
     parts = default_parts()
     sharper = _contrastive().set_params(temperature=0.07, random_state=1)
@@ -77,12 +80,12 @@ def best_parts():
     }
 
 
-def cross_language_parts():
+def cross_language_parts() -> dict[str, Any]:
     """As the best, with sentence embeddings alone: words would tie it to the languages of the captions."""
     return best_parts() | {"vectorizer": SentenceVectorizer()}
 
 
-def class_names_parts():
+def class_names_parts() -> dict[str, Any]:
     """Kernel ridge from sentence embeddings, for the few and short texts that class names are.
 
     The descriptors of the classes are whitened already, so that the whitener only drops the directions in
@@ -98,7 +101,7 @@ def class_names_parts():
     }
 
 
-PRESETS = {
+PRESETS: dict[str, Callable[[], dict[str, Any]]] = {
     "default": default_parts,
     "recipe": recipe_parts,
     "best": best_parts,

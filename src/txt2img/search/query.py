@@ -1,10 +1,14 @@
 """Query: a question made of sentences and photographs, with weights."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from txt2img._types import Array, Photograph
 from txt2img.images.reading import describe_source
 from txt2img.search.inputs import are_descriptors, is_descriptor
 
@@ -36,9 +40,10 @@ class Query:
     """
 
     __slots__ = ("_terms",)
+    _terms: tuple[_Term, ...]
     __array_ufunc__ = None  # a numpy number times a query is a query, not an array
 
-    def __init__(self, *sentences):
+    def __init__(self, *sentences: str) -> None:
         if not sentences:
             raise ValueError("a query needs at least one sentence, as in Query('a beach')")
         for sentence in sentences:
@@ -50,7 +55,7 @@ class Query:
         self._terms = tuple(_Term("sentence", sentence, 1 / len(sentences)) for sentence in sentences)
 
     @classmethod
-    def photograph(cls, photo):
+    def photograph(cls, photo: Photograph | Sequence[float]) -> Self:
         """Ask with a photograph for photographs like it.
 
         Parameters
@@ -77,28 +82,28 @@ class Query:
         return cls._of_terms(_Term("photograph", photo, 1.0))
 
     @classmethod
-    def _of_terms(cls, *terms):
+    def _of_terms(cls, *terms: _Term) -> Self:
         query = object.__new__(cls)
         query._terms = terms
         return query
 
-    def __add__(self, other):
+    def __add__(self, other: str | Query) -> Self:
         if isinstance(other, str):
             other = Query(other)
         return self._of_terms(*self._terms, *other._terms) if isinstance(other, Query) else NotImplemented
 
-    def __radd__(self, other):
+    def __radd__(self, other: str) -> Query:
         return Query(other) + self if isinstance(other, str) else NotImplemented
 
-    def __sub__(self, other):
+    def __sub__(self, other: str | Query) -> Self:
         if isinstance(other, str):
             other = Query(other)
         return self + -other if isinstance(other, Query) else NotImplemented
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: str) -> Query:
         return Query(other) - self if isinstance(other, str) else NotImplemented
 
-    def __mul__(self, weight):
+    def __mul__(self, weight: float) -> Self:
         if not isinstance(weight, Real):
             return NotImplemented
         if not np.isfinite(weight):
@@ -107,19 +112,19 @@ class Query:
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor):
+    def __truediv__(self, divisor: float) -> Self:
         return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
 
-    def __neg__(self):
+    def __neg__(self) -> Self:
         return -1 * self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         signs = ["-" if term.weight < 0 else "+" for term in self._terms]
         written = " ".join(f"{sign} {term}" for sign, term in zip(signs, self._terms))
         return f"-{written[2:]}" if signs[0] == "-" else written[2:]
 
 
-def as_queries(questions):
+def as_queries(questions: Iterable[str | Query]) -> list[Query]:
     """Make of sentences and queries a list of queries."""
     queries = []
     for position, question in enumerate(questions):
@@ -132,7 +137,9 @@ def as_queries(questions):
     return queries
 
 
-def query_vectors(queries, predict, transform):
+def query_vectors(
+    queries: list[Query], predict: Callable[[list[Any]], Array], transform: Callable[[list[Any]], Array]
+) -> tuple[Array, Array]:
     """Turn queries into vectors of the space that is searched.
 
     All sentences are predicted in one batch, and so are all photographs.
@@ -155,34 +162,32 @@ def query_vectors(queries, predict, transform):
     text_shares : ndarray of shape (n_queries,)
         Which part of the weights of each query are those of sentences, from 0 to 1.
     """
-    queries = [[term for term in query._terms if term.weight] for query in queries]
-    for position, terms in enumerate(queries):
+    asked = [[term for term in query._terms if term.weight] for query in queries]
+    for position, terms in enumerate(asked):
         if not terms:
             raise ValueError(f"all weights of query {position} are zero: give one term at least a weight")
-    vectors_of = {}
+    vectors_of: dict[str, Iterator[Array]] = {}
     for kind, describe in (("sentence", predict), ("photograph", transform), ("descriptor", transform)):
-        contents = [term.content for terms in queries for term in terms if term.kind == kind]
+        contents = [term.content for terms in asked for term in terms if term.kind == kind]
         if contents:
             vectors_of[kind] = iter(describe(contents))
-    vectors = [
-        _combine(terms, np.stack([next(vectors_of[term.kind]) for term in terms])) for terms in queries
-    ]
-    return np.stack(vectors), np.array([_text_share(terms) for terms in queries])
+    vectors = [_combine(terms, np.stack([next(vectors_of[term.kind]) for term in terms])) for terms in asked]
+    return np.stack(vectors), np.array([_text_share(terms) for terms in asked])
 
 
 class _Term(NamedTuple):
     kind: str  # "sentence", "photograph" or "descriptor"
-    content: object
+    content: Any
     weight: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         weight = "" if abs(self.weight) == 1 else f"{abs(self.weight):.4g} * "
         if self.kind == "sentence":
             return f"{weight}Query({self.content!r})"
         return f"{weight}Query.photograph({describe_source(self.content)})"
 
 
-def _combine(terms, vectors):
+def _combine(terms: list[_Term], vectors: Array) -> Array:
     weights = np.array([term.weight for term in terms])
     lengths = np.linalg.norm(vectors, axis=1)
     for term, length in zip(terms, lengths):
@@ -201,6 +206,6 @@ def _combine(terms, vectors):
     return combined * (np.abs(weights) @ lengths / total / left)
 
 
-def _text_share(terms):
+def _text_share(terms: list[_Term]) -> float:
     weights = np.abs([term.weight for term in terms])
     return weights[[term.kind == "sentence" for term in terms]].sum() / weights.sum()

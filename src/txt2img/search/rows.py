@@ -1,16 +1,34 @@
 """Checks of descriptors on their way into an index, and of queries."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import validate_data
 
-from txt2img.search.catalogue import as_columns, as_id_list
+from txt2img._types import Array
+from txt2img.search.catalogue import Ids, Metadata, as_columns, as_id_list
+
+if TYPE_CHECKING:
+    from txt2img.search.index import ImageIndex
 
 LARGEST_HALF = 65504
 
 
-def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreadable="leave out"):
+def check_rows(
+    index: ImageIndex,
+    X: ArrayLike,
+    ids: Ids | None,
+    metadata: Metadata | None = None,
+    *,
+    first_id: int = 0,
+    reset: bool = False,
+    unreadable: str = "leave out",
+) -> tuple[Array, list[Hashable], dict[str, Array]]:
     """Check descriptors with their ids and metadata, and keep what belongs together in the same row.
 
     Parameters
@@ -39,17 +57,16 @@ def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreada
     columns : dict of str to ndarray
         Their metadata.
     """
-    # The cosine makes an array of its own anyway; without a copy the index would follow the caller's.
-    copy = index.metric != "cosine"
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
-        X = validate_data(index, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
-    ids = list(range(first_id, first_id + len(X))) if ids is None else as_id_list(ids)
-    if len(ids) != len(X):
-        raise ValueError(f"ids has {len(ids)} entries but there are {len(X)} descriptors: pass one id a row")
-    columns = as_columns(metadata, len(X))
-    finite = np.isfinite(X).all(axis=1)
+    rows = _as_float32(index, X, reset)
+    ids = list(range(first_id, first_id + len(rows))) if ids is None else as_id_list(ids)
+    if len(ids) != len(rows):
+        raise ValueError(
+            f"ids has {len(ids)} entries but there are {len(rows)} descriptors: pass one id a row"
+        )
+    columns = as_columns(metadata, len(rows))
+    finite = np.all(np.isfinite(rows), axis=1)
     missing = ~finite
-    missing[missing] = np.isnan(X[missing]).all(axis=1) & (unreadable == "leave out")
+    missing[missing] = np.isnan(rows[missing]).all(axis=1) & (unreadable == "leave out")
     broken = np.flatnonzero(~finite & ~missing)
     if len(broken):
         raise ValueError(
@@ -63,9 +80,9 @@ def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreada
             UserWarning,
             stacklevel=3,
         )
-        X, ids = X[~missing], [id for id, gone in zip(ids, missing) if not gone]
+        rows, ids = rows[~missing], [id for id, gone in zip(ids, missing) if not gone]
         columns = {name: values[~missing] for name, values in columns.items()}
-    if index.dtype == "float16" and index.metric != "cosine" and np.abs(X).max(initial=0) > LARGEST_HALF:
+    if index.dtype == "float16" and index.metric != "cosine" and np.abs(rows).max(initial=0) > LARGEST_HALF:
         raise ValueError(
             f'X holds numbers beyond {LARGEST_HALF}, too large for dtype="float16": take dtype="float32"'
         )
@@ -74,10 +91,17 @@ def check_rows(index, X, ids, metadata=None, *, first_id=0, reset=False, unreada
         if id in seen:
             raise ValueError(f"ids holds {id!r} more than once: give every photograph an id of its own")
         seen.add(id)
-    return X, ids, columns
+    return rows, ids, columns
 
 
-def check_queries(X, n_features, name="X"):
+def _as_float32(index: ImageIndex, X: ArrayLike, reset: bool) -> Array:
+    # The cosine makes an array of its own anyway; without a copy the index would follow the caller's.
+    copy = index.metric != "cosine"
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+        return validate_data(index, X, dtype=np.float32, ensure_all_finite=False, reset=reset, copy=copy)
+
+
+def check_queries(X: ArrayLike, n_features: int, name: str = "X") -> Array:
     """Check queries lightly, as one query must not cost more to check than to answer."""
     with np.errstate(over="ignore"):
         X = np.asarray(X, dtype=np.float32)
@@ -96,7 +120,7 @@ def check_queries(X, n_features, name="X"):
     return X
 
 
-def check_shares(index, correction, n_queries):
+def check_shares(index: ImageIndex, correction: ArrayLike, n_queries: int) -> Array | None:
     """Return the part of the hubness correction that each query gets, or None for all of it."""
     if index.hubness is None or (isinstance(correction, float) and correction == 1):
         return None

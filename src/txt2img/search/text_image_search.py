@@ -1,28 +1,43 @@
 """TextImageSearch: from captioned photographs and a heap without captions to answers."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._types import Array
 from txt2img.images import class_descriptors
 from txt2img.persistence import SaveMixin
-from txt2img.search.answers import Answers, as_hits
+from txt2img.search.answers import Hits, Word
+from txt2img.search.asking import ask
 from txt2img.search.belonging import check_belonging
+from txt2img.search.catalogue import Ids, Metadata, Where
+from txt2img.search.confidence import ConfidenceCalibrator
+from txt2img.search.evaluating import evaluate
+from txt2img.search.index import ImageIndex
 from txt2img.search.inputs import (
+    Captions,
+    Photographs,
     are_descriptors,
+    as_paths,
     as_photographs,
     check_captions,
     check_descriptors,
     check_k,
     check_share,
-    flatten_captions,
     map_descriptors,
 )
 from txt2img.search.learning import learn, new_index
 from txt2img.search.presets import PRESETS, class_names_parts, default_parts
-from txt2img.search.query import Query, as_queries, query_vectors
-from txt2img.search.words import best_words, known_word_shares, word_directions
+from txt2img.search.query import Query
+from txt2img.search.words import best_words, word_directions
+
+if TYPE_CHECKING:
+    from txt2img.evaluation import RetrievalReport
 
 
 class TextImageSearch(SaveMixin, BaseEstimator):
@@ -82,17 +97,23 @@ class TextImageSearch(SaveMixin, BaseEstimator):
     ['photo0', 'photo31', 'photo7']
     """
 
+    index_: ImageIndex | None
+    bank_: Array
+    calibrator_: ConfidenceCalibrator | None
+    words_: dict[str, int]
+    centre_: Array
+
     def __init__(
         self,
-        featurizer=None,
+        featurizer: Any = None,
         *,
-        whitener=None,
-        vectorizer=None,
-        regressor=None,
-        index=None,
-        bank_size=10_000,
-        calibration_share=0.15,
-    ):
+        whitener: Any = None,
+        vectorizer: Any = None,
+        regressor: Any = None,
+        index: ImageIndex | None = None,
+        bank_size: int = 10_000,
+        calibration_share: float | None = 0.15,
+    ) -> None:
         self.featurizer = featurizer
         self.whitener = whitener
         self.vectorizer = vectorizer
@@ -102,7 +123,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         self.calibration_share = calibration_share
 
     @classmethod
-    def from_preset(cls, name, **parts):
+    def from_preset(cls, name: str, **parts: Any) -> Self:
         """Build a search by name.
 
         Parameters
@@ -146,7 +167,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         return cls(**(PRESETS[name]() | parts))
 
     @classmethod
-    def from_class_names(cls, backbone="efficientnet_lite2"):
+    def from_class_names(cls, backbone: str = "efficientnet_lite2") -> Self:
         """Build a search without any captioned photograph, from the names of the backbone's own classes.
 
         It knows what its classes and their groups look like, and the sentence encoder carries that over to
@@ -179,7 +200,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         search = cls.from_preset("class_names", featurizer=featurizer)
         return search.fit(*class_descriptors(backbone))
 
-    def fit(self, photos, captions):
+    def fit(self, photos: Photographs, captions: Captions) -> Self:
         """Learn from captioned photographs; a gallery added before is emptied.
 
         Parameters
@@ -211,10 +232,10 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             parts["featurizer"] = None
         learned = learn(parts, photos, captions, self.bank_size, self.calibration_share)
         self.__dict__.pop("_word_directions", None)
-        vars(self).update(learned, index_=None)
+        self.__dict__.update(learned, index_=None)
         return self
 
-    def add(self, photos, *, ids=None, metadata=None):
+    def add(self, photos: Photographs, *, ids: Ids | None = None, metadata: Metadata | None = None) -> Self:
         """Take photographs into the gallery.
 
         Parameters
@@ -240,8 +261,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         """
         check_is_fitted(self)
         photos = as_photographs(photos)
-        if ids is None and not are_descriptors(photos) and all(isinstance(p, str) for p in photos):
-            ids = photos
+        ids = as_paths(photos) if ids is None else ids
         descriptors = self.transform(photos)
         if self.index_ is None:
             self.index_ = new_index(self._index_part(), descriptors, self.bank_, ids, metadata)
@@ -249,7 +269,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             self.index_.add(descriptors, ids=ids, metadata=metadata)
         return self
 
-    def remove(self, ids):
+    def remove(self, ids: Ids) -> Self:
         """Take photographs out of the gallery.
 
         Parameters
@@ -270,7 +290,34 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         self._gallery().remove(ids)
         return self
 
-    def query(self, text, k=5, *, where=None, group_duplicates=None):
+    @overload
+    def query(
+        self,
+        text: str | Query,
+        k: int = 5,
+        *,
+        where: Where | None = None,
+        group_duplicates: float | None = None,
+    ) -> Hits: ...
+
+    @overload
+    def query(
+        self,
+        text: list[str] | list[Query] | list[str | Query],
+        k: int = 5,
+        *,
+        where: Where | None = None,
+        group_duplicates: float | None = None,
+    ) -> list[Hits]: ...
+
+    def query(
+        self,
+        text: str | Query | list[str] | list[Query] | list[str | Query],
+        k: int = 5,
+        *,
+        where: Where | None = None,
+        group_duplicates: float | None = None,
+    ) -> Hits | list[Hits]:
         """Find the photographs that sentences describe, or that queries put together ask for.
 
         Parameters
@@ -298,21 +345,11 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             If the gallery is empty, k is larger than it, the terms of a query cancel out, or a photograph
             is asked with and the search was fitted on descriptors.
         """
-        gallery = self._gallery()
-        alone = isinstance(text, str | Query)
-        queries = as_queries([text] if alone else text)
-        if not queries:
-            return []
-        vectors, text_shares = query_vectors(queries, self.predict, self.transform)
-        # The bank of the hubness correction are sentences, and photographs are other queries.
-        options = {"correction": text_shares, "where": where, "group_duplicates": group_duplicates}
-        if self.calibrator_ is not None:
-            options["temperature"] = self.calibrator_.temperature_
-        found = gallery.search(vectors, k, **options)
-        answers = as_hits(*found, calibrated=text_shares == 1, grouped=group_duplicates is not None)
-        return answers[0] if alone else Answers(answers, text)
+        if isinstance(text, str | Query):
+            return self.query([text], k, where=where, group_duplicates=group_duplicates)[0]
+        return ask(self, text, k, where, group_duplicates)
 
-    def describe(self, photos, k=5):
+    def describe(self, photos: Photographs, k: int = 5) -> list[list[Word]]:
         """Find the words of the training captions that describe photographs best.
 
         Parameters
@@ -338,7 +375,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
         check_k(k)
         return best_words(self.transform(photos), *self._word_directions, self.centre_, k)
 
-    def predict(self, sentences):
+    def predict(self, sentences: Sequence[str]) -> Array:
         """Predict the descriptors that sentences describe, in the space that is searched.
 
         Parameters
@@ -355,7 +392,7 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             check_is_fitted(self)
         return self.regressor_.predict(self.vectorizer_.transform(sentences))
 
-    def transform(self, photos):
+    def transform(self, photos: Photographs) -> Array:
         """Describe photographs in the space that is searched.
 
         Parameters
@@ -389,14 +426,14 @@ class TextImageSearch(SaveMixin, BaseEstimator):
 
     def evaluate(
         self,
-        photos,
-        captions,
+        photos: Photographs,
+        captions: Captions,
         *,
-        ks=(1, 2, 5, 10),
-        direction="text_to_photograph",
-        n_folds=None,
-        columns=None,
-    ):
+        ks: tuple[int, ...] = (1, 2, 5, 10),
+        direction: str = "text_to_photograph",
+        n_folds: int | None = None,
+        columns: Mapping[str, Sequence[object]] | None = None,
+    ) -> RetrievalReport:
         """Ask with the captions of unseen photographs, and see at which rank the right one comes.
 
         The gallery of this evaluation are the photographs passed, not those taken in by `add`.
@@ -425,56 +462,38 @@ class TextImageSearch(SaveMixin, BaseEstimator):
             that are in `words_`, accents aside) and those passed. The ids are the paths of the photographs,
             or their numbers if they are not passed as paths.
         """
-        from txt2img.evaluation import RetrievalEvaluator
-
         check_is_fitted(self)
-        photos = as_photographs(photos)
-        captions = check_captions(captions, len(photos))
-        # Paths tell people more than numbers do, if they tell photographs apart.
-        are_names = all(isinstance(photo, str) for photo in photos) and len(set(photos)) == len(photos)
-        ids = photos if are_names else list(range(len(photos)))
-        index = new_index(self._index_part(), self.transform(photos), self.bank_, ids=ids)
-        sentences, photograph = flatten_captions(captions)
-        predicted = self.predict(sentences)
-        known = {"texts": sentences}
-        if direction == "text_to_photograph":
-            known["columns"] = {"known_words": known_word_shares(sentences, self.words_)} | (columns or {})
-            if self.calibrator_ is not None and n_folds is None:
-                first = index.predict(predicted)[:, None]
-                known["confidence"] = self.calibrator_.probabilities(predicted, index, first)[:, 0]
-        elif columns:
-            known["columns"] = columns
-        evaluator = RetrievalEvaluator(ks=ks, direction=direction, n_folds=n_folds)
-        return evaluator.evaluate(predicted, index, [ids[row] for row in photograph], **known)
+        return evaluate(self, photos, captions, ks, direction, n_folds, columns)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of photographs in the gallery."""
-        return 0 if getattr(self, "index_", None) is None else len(self.index_)
+        index = getattr(self, "index_", None)
+        return 0 if index is None else len(index)
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         """Be true even with an empty gallery."""
         return True
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "regressor_")
 
-    def _restore_state(self, state):
-        vars(self).update(state)
+    def _restore_state(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         check_belonging(self)
 
-    def _index_part(self):
+    def _index_part(self) -> ImageIndex:
         return default_parts()["index"] if self.index is None else self.index
 
     @cached_property
-    def _word_directions(self):
+    def _word_directions(self) -> tuple[Array, Array]:
         return word_directions(self.words_, self.vectorizer_, self.regressor_, self.centre_)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_word_directions"}
 
-    def _gallery(self):
+    def _gallery(self) -> ImageIndex:
         if not hasattr(self, "regressor_"):
             check_is_fitted(self)
-        if not len(self):
+        if self.index_ is None or not len(self.index_):
             raise ValueError("the gallery is empty: add photographs with add(photos) first")
         return self.index_

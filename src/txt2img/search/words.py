@@ -2,11 +2,14 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import normalize
 
 from txt2img._top_k import top_k
+from txt2img._types import Array
 from txt2img.captions.words import fold_accents, split_words
 from txt2img.exceptions import UnknownWordsWarning
 from txt2img.search.answers import Word
@@ -16,7 +19,7 @@ HALF_BELIEVED = 10
 BLOCK_BYTES = 2**26
 
 
-def count_words(captions):
+def count_words(captions: Iterable[Iterable[str]]) -> dict[str, int]:
     """Count the photographs whose captions use a word.
 
     Parameters
@@ -29,14 +32,14 @@ def count_words(captions):
     dict of str to int
         The words of two photographs or more, the most frequent first.
     """
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for own in captions:
         # Not a set, whose order would decide between equally frequent words.
         counts.update(list(dict.fromkeys(word for sentence in own for word in split_words(sentence))))
     return {word: n for word, n in counts.most_common() if n > 1}
 
 
-def known_word_shares(sentences, words):
+def known_word_shares(sentences: Iterable[str], words: Iterable[str]) -> list[float]:
     """Say how many of the words of each sentence are known.
 
     Parameters
@@ -56,7 +59,9 @@ def known_word_shares(sentences, words):
     return [sum(own) / len(own) if own else 0.0 for own in asked]
 
 
-def word_directions(words, vectorizer, regressor, centre):
+def word_directions(
+    words: dict[str, int], vectorizer: Any, regressor: Any, centre: Array
+) -> tuple[Array, Array]:
     """Find for each word the direction in which the photographs lie that it describes.
 
     Parameters
@@ -100,7 +105,9 @@ def word_directions(words, vectorizer, regressor, centre):
     return texts, _directions(predicted[distinct], centre) * believed[:, None]
 
 
-def best_words(descriptors, texts, directions, centre, k):
+def best_words(
+    descriptors: Array, texts: Array, directions: Array, centre: Array, k: int
+) -> list[list[Word]]:
     """Find the words that describe each photograph best.
 
     Parameters
@@ -119,7 +126,7 @@ def best_words(descriptors, texts, directions, centre, k):
     list of list of Word
         The best first.
     """
-    missing = np.isnan(descriptors).all(axis=1)
+    missing = np.all(np.isnan(descriptors), axis=1)
     shown = _directions(np.where(missing[:, None], 0, descriptors), centre)
     answers = []
     step = max(1, BLOCK_BYTES // (4 * len(texts)))
@@ -131,5 +138,5 @@ def best_words(descriptors, texts, directions, centre, k):
     return [[] if gone else own for own, gone in zip(answers, missing)]
 
 
-def _directions(descriptors, centre):
+def _directions(descriptors: Array, centre: Array) -> Array:
     return normalize(normalize(descriptors) - centre)

@@ -1,9 +1,11 @@
 """Backend: what stores descriptors and finds those that score best."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+
+from txt2img._types import Array
 
 # Bytes of descriptors taken out of their slots at a time.
 BLOCK_BYTES = 2**25
@@ -16,9 +18,9 @@ class Found(NamedTuple):
     query gets its own share; or for the Euclidean metric the negative squared distance.
     """
 
-    scores: np.ndarray  # (n_queries, k), float32
-    slots: np.ndarray  # (n_queries, k), intp
-    log_total: np.ndarray | None = None  # (n_queries,): log of the sum of exp(score / temperature)
+    scores: Array  # (n_queries, k), float32
+    slots: Array  # (n_queries, k), intp
+    log_total: Array | None = None  # (n_queries,): log of the sum of exp(score / temperature)
 
 
 class Backend(ABC):
@@ -43,13 +45,14 @@ class Backend(ABC):
 
     # Whether removed descriptors are gone at once; if not, searches must be told which slots are empty.
     forgets = False
+    euclidean: bool
 
     @property
     @abstractmethod
-    def n_slots(self):
+    def n_slots(self) -> int:
         """Number of slots, empty ones among them."""
 
-    def fork(self):
+    def fork(self) -> Self:
         """Give a backend that holds the same and may be added to, removed from and compacted.
 
         Until it takes the place of this one, this one finds what it found before, where descriptors are kept
@@ -60,23 +63,31 @@ class Backend(ABC):
         return twin
 
     @abstractmethod
-    def add(self, descriptors, bias):
+    def add(self, descriptors: Array, bias: Array | None) -> None:
         """Put descriptors (n, n_features), with their biases (n,) or None, into the next n slots."""
 
     @abstractmethod
-    def update(self, slots, descriptors, bias):
+    def update(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         """Put descriptors in place of others, in all forks."""
 
     @abstractmethod
-    def remove(self, slots):
+    def remove(self, slots: Array) -> None:
         """Let go of descriptors. Slots keep their numbers."""
 
     @abstractmethod
-    def compact(self, slots):
+    def compact(self, slots: Array) -> None:
         """Keep the descriptors in these slots, rising, alone; the first of them comes into slot 0."""
 
     @abstractmethod
-    def search(self, queries, k, *, share=None, allowed=None, temperature=None):
+    def search(
+        self,
+        queries: Array,
+        k: int,
+        *,
+        share: Array | None = None,
+        allowed: Array | None = None,
+        temperature: float | None = None,
+    ) -> Found:
         """Find the k best descriptors for each query.
 
         Parameters
@@ -98,7 +109,7 @@ class Backend(ABC):
             With the best first; of equal scores the lowest slot.
         """
 
-    def scores_at(self, queries, slots, share=None):
+    def scores_at(self, queries: Array, slots: Array, share: Array | None = None) -> Array:
         """Score for each query its own slots, (n_queries, k), each by itself: no other changes a last bit."""
         scores = np.empty(slots.shape, np.float32)
         step = max(1, BLOCK_BYTES // max(1, 4 * queries.shape[1] * slots.shape[1]))
@@ -110,23 +121,24 @@ class Backend(ABC):
                 scores[own] = -np.einsum("qkd,qkd->qk", rows, rows)
                 continue
             scores[own] = np.einsum("qd,qkd->qk", queries[own], rows)
-            if self.has_bias:
-                bias = self.bias(slots[own].ravel()).reshape(slots[own].shape)
+            bias = self.bias(slots[own].ravel())
+            if bias is not None:
+                bias = bias.reshape(slots[own].shape)
                 scores[own] += bias if share is None else share[own, None] * bias
         return scores
 
     @abstractmethod
-    def descriptors(self, slots=None):
+    def descriptors(self, slots: Array | None = None) -> Array:
         """Give the descriptors in slots, by default all, as they are kept, in float32."""
 
     @abstractmethod
-    def bias(self, slots=None):
+    def bias(self, slots: Array | None = None) -> Array | None:
         """Give the biases in slots, by default all, or None if there are none."""
 
     @abstractmethod
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Give what is to be saved, a dict whose names end with an underscore."""
 
     @abstractmethod
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Take in what was saved."""

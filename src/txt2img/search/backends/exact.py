@@ -1,8 +1,14 @@
 """Exact search: every photograph is compared, in blocks that bound the memory."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
 import numpy as np
 
 from txt2img._top_k import top_k
+from txt2img._types import Array
 from txt2img.search.backends.base import Backend, Found
 from txt2img.search.growing import GrowingArray
 
@@ -27,18 +33,23 @@ class ExactBackend(Backend):
     that the greatest of a row becomes 127.
     """
 
-    def __init__(self, n_features, *, euclidean=False, has_bias=False, dtype="float32"):
+    _scale: GrowingArray | None
+    _offset: GrowingArray | None
+
+    def __init__(
+        self, n_features: int, *, euclidean: bool = False, has_bias: bool = False, dtype: str = "float32"
+    ) -> None:
         self.n_features, self.euclidean, self.has_bias = n_features, euclidean, has_bias
         self.dtype = np.dtype(dtype)
         no_bias = np.empty(0, np.float32) if has_bias else None
         self._fill(*self._stored(np.empty((0, n_features), np.float32), no_bias))
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:
         """See `Backend`."""
         return len(self._first) + len(self._later)
 
-    def fork(self):
+    def fork(self) -> Self:
         """See `Backend`."""
         twin = super().fork()
         twin._later = self._later.fork()
@@ -46,7 +57,7 @@ class ExactBackend(Backend):
         twin._scale, twin._offset = (None if each is None else each.fork() for each in columns)
         return twin
 
-    def add(self, descriptors, bias):
+    def add(self, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
         rows, scale, offset = self._stored(descriptors, bias)
         if not self.n_slots:
@@ -54,30 +65,34 @@ class ExactBackend(Backend):
             return
         self._later.append(rows)
         for column, values in ((self._scale, scale), (self._offset, offset)):
-            if column is not None:
+            if column is not None and values is not None:
                 column.append(values)
 
-    def update(self, slots, descriptors, bias):
+    def update(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
-        before = (
-            self._rows_at(slots),
-            *(None if each is None else each.values[slots] for each in (self._scale, self._offset)),
-        )
+        before = (self._rows_at(slots), _values(self._scale, slots), _values(self._offset, slots))
         try:
             self._put(slots, *self._stored(descriptors, bias))
         except BaseException:
             self._put(slots, *before)
             raise
 
-    def remove(self, slots):
+    def remove(self, slots: Array) -> None:
         """See `Backend`."""
 
-    def compact(self, slots):
+    def compact(self, slots: Array) -> None:
         """See `Backend`."""
-        columns = (self._scale, self._offset)
-        self._fill(self._rows_at(slots), *(None if each is None else each.values[slots] for each in columns))
+        self._fill(self._rows_at(slots), _values(self._scale, slots), _values(self._offset, slots))
 
-    def search(self, queries, k, *, share=None, allowed=None, temperature=None):
+    def search(
+        self,
+        queries: Array,
+        k: int,
+        *,
+        share: Array | None = None,
+        allowed: Array | None = None,
+        temperature: float | None = None,
+    ) -> Found:
         """See `Backend`."""
         best, slots = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.intp)
         log_total = None if temperature is None else np.full(len(queries), -np.inf)
@@ -94,7 +109,7 @@ class ExactBackend(Backend):
                 for own in _slices(len(queries), SCORE_BYTES // (4 * len(block)))
             ]
             found, found_slots, totals = in_block[0] if len(in_block) == 1 else _stacked(in_block)
-            if log_total is not None:
+            if log_total is not None and totals is not None:
                 log_total = np.logaddexp(log_total, totals)
             if not best.shape[1]:
                 best, slots = found, found_slots
@@ -106,29 +121,29 @@ class ExactBackend(Backend):
         if self.euclidean:
             squares = np.einsum("qd,qd->q", queries, queries)
             best = best - squares[:, None]
-            log_total = None if temperature is None else log_total - squares / temperature
+            if log_total is not None and temperature is not None:
+                log_total = log_total - squares / temperature
         return Found(best, slots, log_total)
 
-    def descriptors(self, slots=None):
+    def descriptors(self, slots: Array | None = None) -> Array:
         """See `Backend`."""
         if slots is not None:
             rows = self._rows_at(slots)
         else:
-            slots = slice(None)
             rows = np.concatenate([self._first, self._later.values]) if len(self._later) else self._first
-        rows = rows.astype(np.float32, copy=False)
-        return rows if self._scale is None else rows * self._scale.values[slots, None]
+        rows, scale = rows.astype(np.float32, copy=False), _values(self._scale, slots)
+        return rows if scale is None else rows * scale[:, None]
 
-    def bias(self, slots=None):
+    def bias(self, slots: Array | None = None) -> Array | None:
         """See `Backend`."""
-        return self._offset.values[slice(None) if slots is None else slots] if self.has_bias else None
+        return _values(self._offset, slots) if self.has_bias else None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """See `Backend`."""
-        scale, offset = (None if each is None else each.values for each in (self._scale, self._offset))
+        scale, offset = _values(self._scale), _values(self._offset)
         return {"first_": self._first, "later_": self._later.values, "scale_": scale, "offset_": offset}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """See `Backend`."""
         parts, columns = (state["first_"], state["later_"]), (state["scale_"], state["offset_"])
         if any(p.shape != (len(p), self.n_features) or p.dtype != self.dtype for p in parts):
@@ -141,7 +156,7 @@ class ExactBackend(Backend):
         self._fill(parts[0], *(column if each else None for column, each in zip(columns, wanted)))
         self._later = GrowingArray(parts[1])
 
-    def _stored(self, descriptors, bias):
+    def _stored(self, descriptors: Array, bias: Array | None) -> tuple[Array, Array | None, Array | None]:
         """Turn descriptors into rows as they are kept, their scale, and what is added to their scores."""
         scale, rows = None, descriptors
         if self.dtype == np.int8:
@@ -155,19 +170,20 @@ class ExactBackend(Backend):
         kept = rows.astype(np.float32) if scale is None else rows * scale[:, None]
         return rows, scale, -np.einsum("ij,ij->i", kept, kept)
 
-    def _put(self, slots, rows, scale, offset):
+    def _put(self, slots: Array, rows: Array, scale: Array | None, offset: Array | None) -> None:
         first = slots < len(self._first)
         self._first[slots[first]] = rows[first]
         self._later.put(slots[~first] - len(self._first), rows[~first])
         for column, values in ((self._scale, scale), (self._offset, offset)):
-            if column is not None:
+            if column is not None and values is not None:
                 column.put(slots, values)
 
-    def _fill(self, rows, scale, offset):
+    def _fill(self, rows: Array, scale: Array | None, offset: Array | None) -> None:
         self._first, self._later = rows, GrowingArray(rows[:0])
-        self._scale, self._offset = (None if each is None else GrowingArray(each) for each in (scale, offset))
+        self._scale = None if scale is None else GrowingArray(scale)
+        self._offset = None if offset is None else GrowingArray(offset)
 
-    def _rows_at(self, slots):
+    def _rows_at(self, slots: Array) -> Array:
         n_first = len(self._first)
         if not len(self._later):
             return self._first[slots]
@@ -176,7 +192,7 @@ class ExactBackend(Backend):
         rows[~first] = self._later.values[slots[~first] - n_first]
         return rows
 
-    def _blocks(self, n_queries, allowed):
+    def _blocks(self, n_queries: int, allowed: Array | None) -> Iterator[tuple[slice | Array, Array]]:
         """Yield the slots of a block, a slice or, if few are allowed, an array, and its rows as factors."""
         if self.dtype == np.float32:
             n_rows = SCORE_BYTES // (4 * min(max(1, n_queries), QUERIES_AT_ONCE))
@@ -194,7 +210,17 @@ class ExactBackend(Backend):
                         block, slots = block[chosen], chosen + slots.start
                 yield slots, _as_factors(block)
 
-    def _search_block(self, queries, k, slots, block, share, allowed, temperature, room):
+    def _search_block(
+        self,
+        queries: Array,
+        k: int,
+        slots: slice | Array,
+        block: Array,
+        share: Array | None,
+        allowed: Array | None,
+        temperature: float | None,
+        room: _Room,
+    ) -> tuple[Array, Array, Array | None]:
         scores = np.matmul(queries, block.T, out=room.of(len(queries), len(block)))
         if self._scale is not None:
             scores *= self._scale.values[slots]
@@ -213,17 +239,22 @@ class ExactBackend(Backend):
 class _Room:
     """Memory for the scores of one block after another: the system takes long to hand out new one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.numbers = np.empty(0, np.float32)
 
-    def of(self, n_rows, n_columns):
+    def of(self, n_rows: int, n_columns: int) -> Array:
         """Give room for an array, over what was given before."""
         if self.numbers.size < n_rows * n_columns:
             self.numbers = np.empty(n_rows * n_columns, np.float32)
         return self.numbers[: n_rows * n_columns].reshape(n_rows, n_columns)
 
 
-def _log_total(scores, temperature):
+def _values(column: GrowingArray | None, slots: Array | None = None) -> Array | None:
+    """Give the numbers of a column in slots, by default all; None if there is no column."""
+    return None if column is None else column.values[slice(None) if slots is None else slots]
+
+
+def _log_total(scores: Array, temperature: np.float32) -> Array:
     """Compute log(sum(exp(score / temperature))); scipy's takes longer than the search for one query."""
     greatest = scores.max(axis=1, keepdims=True)
     greatest[greatest == -np.inf] = 0
@@ -231,22 +262,22 @@ def _log_total(scores, temperature):
         return np.log(np.exp((scores - greatest) / temperature).sum(axis=1)) + greatest[:, 0] / temperature
 
 
-def _slices(n, step):
+def _slices(n: int, step: int) -> list[slice]:
     """Cut n into slices of at most `step`."""
     step = max(1, step)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def _stacked(in_block):
+def _stacked(in_block: list[tuple[Array, Array, Array | None]]) -> tuple[Array, Array, Array | None]:
     found, slots, totals = zip(*in_block)
     return np.vstack(found), np.vstack(slots), None if totals[0] is None else np.concatenate(totals)
 
 
-def _part(share, own):
+def _part(share: Array | None, own: slice) -> Array | None:
     return None if share is None else share[own]
 
 
-def _as_factors(block):
+def _as_factors(block: Array) -> Array:
     """Turn rows into single precision; those of half precision come out 2**-112 of what they are.
 
     numpy turns half into single precision number by number. This moves the bits of many at once: sign,

@@ -1,8 +1,11 @@
 """Search by the graphs and inverted lists of faiss."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from txt2img._optional import import_optional
+from txt2img._types import Array
 from txt2img.search.backends.base import Backend, Found
 from txt2img.search.backends.exact import ExactBackend
 from txt2img.search.growing import GrowingArray
@@ -75,17 +78,17 @@ class FaissBackend(Backend):
 
     def __init__(
         self,
-        n_features,
+        n_features: int,
         *,
-        euclidean=False,
-        has_bias=False,
-        dtype="float32",
-        kind="auto",
-        n_links=16,
-        ef_construction=100,
-        ef_search=64,
-        n_probe=32,
-    ):
+        euclidean: bool = False,
+        has_bias: bool = False,
+        dtype: str = "float32",
+        kind: str = "auto",
+        n_links: int = 16,
+        ef_construction: int = 100,
+        ef_search: int = 64,
+        n_probe: int = 32,
+    ) -> None:
         if kind not in ("auto", *CANDIDATES):
             raise ValueError(f"kind={kind!r} must be 'auto', 'flat', 'hnsw' or 'ivfpq'")
         self.kind, self.n_links, self.ef_construction = kind, n_links, ef_construction
@@ -96,23 +99,23 @@ class FaissBackend(Backend):
         self._drop_index()
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:
         """See `Backend`."""
         return self._rows.n_slots
 
-    def fork(self):
+    def fork(self) -> Self:
         """See `Backend`. The index of faiss is shared: one that has grown in another fork is made anew."""
         twin = super().fork()
         twin._rows, twin._slot_of_entry = self._rows.fork(), self._slot_of_entry.fork()
         return twin
 
-    def add(self, descriptors, bias):
+    def add(self, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
         n_before = self.n_slots
         self._rows.add(descriptors, bias)
         self._put_in_index(np.arange(n_before, self.n_slots))
 
-    def update(self, slots, descriptors, bias):
+    def update(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
         self._rows.update(slots, descriptors, bias)
         entries = self._slot_of_entry.values
@@ -123,19 +126,27 @@ class FaissBackend(Backend):
             self._drop_index()
             raise
 
-    def remove(self, slots):
+    def remove(self, slots: Array) -> None:
         """See `Backend`."""
 
-    def compact(self, slots):
+    def compact(self, slots: Array) -> None:
         """See `Backend`."""
         self._rows.compact(slots)
         self._drop_index()
         self._put_in_index(np.arange(len(slots)))
 
-    def search(self, queries, k, *, share=None, allowed=None, temperature=None):
+    def search(
+        self,
+        queries: Array,
+        k: int,
+        *,
+        share: Array | None = None,
+        allowed: Array | None = None,
+        temperature: float | None = None,
+    ) -> Found:
         """See `Backend`; with a temperature the total is that of the 1,000 best."""
         self._put_in_index(np.arange(0))
-        n_allowed = self.n_slots if allowed is None else np.count_nonzero(allowed)
+        n_allowed = self.n_slots if allowed is None else int(np.count_nonzero(allowed))
         if n_allowed <= FEW_ALLOWED * self.n_slots or not len(queries):
             return self._rows.search(queries, k, share=share, allowed=allowed, temperature=temperature)
         n_candidates = CANDIDATES[self._kind] * k + SPARE_CANDIDATES
@@ -158,19 +169,19 @@ class FaissBackend(Backend):
                 queries[lacking], k, share=part, allowed=allowed, temperature=temperature
             )
             scores[lacking], slots[lacking] = found.scores, found.slots
-            if temperature is not None:
+            if log_total is not None:
                 log_total[lacking] = found.log_total
         return Found(scores, slots, log_total)
 
-    def descriptors(self, slots=None):
+    def descriptors(self, slots: Array | None = None) -> Array:
         """See `Backend`."""
         return self._rows.descriptors(slots)
 
-    def bias(self, slots=None):
+    def bias(self, slots: Array | None = None) -> Array | None:
         """See `Backend`."""
         return self._rows.bias(slots)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """See `Backend`."""
         self._put_in_index(np.arange(0))
         return {
@@ -181,7 +192,7 @@ class FaissBackend(Backend):
             "slot_of_entry_": self._slot_of_entry.values,
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """See `Backend`."""
         self._rows.restore(state["rows_"])
         saved, entries = state["faiss_"], state["slot_of_entry_"]
@@ -196,11 +207,11 @@ class FaissBackend(Backend):
         self._kind, self._index, self._slot_of_entry = state["kind_"], index, GrowingArray(entries)
         self._n_learned = state["n_learned_"]
 
-    def _drop_index(self):
+    def _drop_index(self) -> None:
         self._index, self._kind, self._n_learned = None, None, 0
         self._slot_of_entry = GrowingArray(np.empty(0, np.int64))
 
-    def _put_in_index(self, slots):
+    def _put_in_index(self, slots: Array) -> None:
         """Put descriptors into the index, or all into a new one if there is none or another kind is due."""
         kind = self._kind_for(self.n_slots)
         n_entries = len(self._slot_of_entry)
@@ -215,13 +226,13 @@ class FaissBackend(Backend):
             self._index.add(self._with_bias(self._rows.descriptors(own), self._rows.bias(own)))
             self._slot_of_entry.append(own.astype(np.int64))
 
-    def _kind_for(self, n):
+    def _kind_for(self, n: int) -> str:
         kind = self.kind
         if kind == "auto":
             kind = "flat" if n <= MOST_IN_FLAT else "hnsw" if n <= MOST_IN_HNSW else "ivfpq"
         return "flat" if kind == "ivfpq" and n < FEWEST_IN_IVFPQ else kind
 
-    def _new_index(self, kind):
+    def _new_index(self, kind: str) -> Any:
         faiss = self._faiss
         width = self._with_bias(np.empty((0, self._rows.n_features), np.float32), np.empty(0)).shape[1]
         metric = faiss.METRIC_L2 if self.euclidean else faiss.METRIC_INNER_PRODUCT
@@ -240,7 +251,7 @@ class FaissBackend(Backend):
         index.train(self._with_bias(self._rows.descriptors(spread), self._rows.bias(spread)))
         return index
 
-    def _with_bias(self, vectors, bias):
+    def _with_bias(self, vectors: Array, bias: Array | np.float32 | None) -> Array:
         """Put the bias beside the vectors, and zeros, so that the width can be cut into codes."""
         n_features = vectors.shape[1]
         width = -(-(n_features + self.has_bias) // NUMBERS_A_CODE) * NUMBERS_A_CODE
@@ -252,7 +263,7 @@ class FaissBackend(Backend):
             wide[:, n_features] = bias
         return wide
 
-    def _candidates(self, queries, n, share, allowed):
+    def _candidates(self, queries: Array, n: int, share: Array | None, allowed: Array | None) -> Array:
         """Find slots of candidates; -1 where there are none."""
         entries = self._slot_of_entry.values
         selected = None if allowed is None else allowed[entries]
@@ -269,15 +280,15 @@ class FaissBackend(Backend):
             params = faiss.SearchParametersIVF(nprobe=self.n_probe, **options)
         else:
             params = faiss.SearchParameters(**options)
-        share = np.float32(1) if share is None else share
-        _, found = self._index.search(self._with_bias(queries, share), n, params=params)
+        vectors = self._with_bias(queries, np.float32(1) if share is None else share)
+        _, found = self._index.search(vectors, n, params=params)
         return np.where(found < 0, -1, entries[found]).astype(np.intp)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         index = None if self._index is None else self._faiss.serialize_index(self._index)
         return self.__dict__ | {"_index": index, "_faiss": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._faiss = import_optional("faiss", extra="faiss", purpose='backend="faiss"')
         if self._index is not None:

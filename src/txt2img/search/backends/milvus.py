@@ -1,10 +1,12 @@
 """Search in a file of Milvus Lite or in a Milvus cluster."""
 
 import secrets
+from typing import Any
 
 import numpy as np
 
 from txt2img._optional import import_optional
+from txt2img._types import Array
 from txt2img.search.backends.base import Backend, Found
 
 # What Milvus answers or takes in one call.
@@ -52,16 +54,16 @@ class MilvusBackend(Backend):
 
     def __init__(
         self,
-        n_features,
+        n_features: int,
         *,
-        euclidean=False,
-        has_bias=False,
-        dtype="float32",
-        uri="photographs.db",
-        token=None,
-        collection=None,
-        index_type="AUTOINDEX",
-    ):
+        euclidean: bool = False,
+        has_bias: bool = False,
+        dtype: str = "float32",
+        uri: str = "photographs.db",
+        token: str | None = None,
+        collection: str | None = None,
+        index_type: str = "AUTOINDEX",
+    ) -> None:
         if dtype != "float32":
             raise ValueError(f'dtype={dtype!r} does not go with backend="milvus": take dtype="float32"')
         self.n_features, self.euclidean, self.has_bias = n_features, euclidean, has_bias
@@ -71,11 +73,11 @@ class MilvusBackend(Backend):
         self._connect()
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:
         """See `Backend`."""
         return self._n_slots
 
-    def add(self, descriptors, bias):
+    def add(self, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
         if not self._n_slots:
             self._make_collection()
@@ -87,16 +89,16 @@ class MilvusBackend(Backend):
             raise
         self._n_slots += len(descriptors)
 
-    def update(self, slots, descriptors, bias):
+    def update(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
         self._put(slots, descriptors, bias)
 
-    def remove(self, slots):
+    def remove(self, slots: Array) -> None:
         """See `Backend`."""
         for start in range(0, len(slots), MOST_SLOTS_NAMED):
             self._client.delete(self.collection, ids=slots[start : start + MOST_SLOTS_NAMED].tolist())
 
-    def compact(self, slots):
+    def compact(self, slots: Array) -> None:
         """See `Backend`. Descriptors move to their new slots block by block, each into one already free."""
         n_before, self._n_slots = self._n_slots, len(slots)
         for start in range(0, len(slots), ROWS_AT_ONCE):
@@ -104,7 +106,15 @@ class MilvusBackend(Backend):
             self._put(np.arange(start, start + len(own)), self.descriptors(own), self.bias(own))
         self.remove(np.arange(len(slots), n_before))
 
-    def search(self, queries, k, *, share=None, allowed=None, temperature=None):
+    def search(
+        self,
+        queries: Array,
+        k: int,
+        *,
+        share: Array | None = None,
+        allowed: Array | None = None,
+        temperature: float | None = None,
+    ) -> Found:
         """See `Backend`; with a temperature the total is that of the 1,000 best."""
         n_looked_at = k if temperature is None else max(k, CANDIDATES_OF_TOTAL)
         filters = [""]
@@ -141,30 +151,30 @@ class MilvusBackend(Backend):
             log_total = np.logaddexp.reduce(scores / np.float64(temperature), axis=1)
         return Found(scores[:, :k], slots[:, :k], log_total)
 
-    def descriptors(self, slots=None):
+    def descriptors(self, slots: Array | None = None) -> Array:
         """See `Backend`."""
         return self._vectors(slots)[:, : self.n_features]
 
-    def bias(self, slots=None):
+    def bias(self, slots: Array | None = None) -> Array | None:
         """See `Backend`."""
         return self._vectors(slots)[:, self.n_features] if self.has_bias else None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """See `Backend`."""
         self._client.flush(self.collection)
         return {"uri_": self.uri, "collection_": self.collection, "n_slots_": self._n_slots}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """See `Backend`."""
         self.collection, self._n_slots = state["collection_"], state["n_slots_"]
         if not self._client.has_collection(self.collection):
             raise ValueError(f"{self.uri} has no collection {self.collection!r}")
 
-    def _connect(self):
+    def _connect(self) -> None:
         pymilvus = import_optional("pymilvus", extra="milvus", purpose='backend="milvus"')
         self._client = pymilvus.MilvusClient(self.uri, token=self.token or "")
 
-    def _make_collection(self):
+    def _make_collection(self) -> None:
         from pymilvus import DataType
 
         if self._client.has_collection(self.collection):
@@ -180,7 +190,7 @@ class MilvusBackend(Backend):
             self.collection, schema=schema, index_params=index, consistency_level="Strong"
         )
 
-    def _put(self, slots, descriptors, bias):
+    def _put(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         vectors = self._with_bias(descriptors, bias)
         for start in range(0, len(slots), ROWS_AT_ONCE):
             own = slice(start, start + ROWS_AT_ONCE)
@@ -189,12 +199,12 @@ class MilvusBackend(Backend):
             ]
             self._client.upsert(self.collection, rows)
 
-    def _with_bias(self, vectors, bias):
-        if not self.has_bias:
+    def _with_bias(self, vectors: Array, bias: Array | np.float32 | None) -> Array:
+        if bias is None or not self.has_bias:
             return vectors
         return np.column_stack([vectors, np.broadcast_to(bias, len(vectors))]).astype(np.float32)
 
-    def _vectors(self, slots):
+    def _vectors(self, slots: Array | None) -> Array:
         slots = np.arange(self._n_slots) if slots is None else slots
         vectors = np.empty((len(slots), self.n_features + self.has_bias), np.float32)
         for start in range(0, len(slots), ROWS_AT_ONCE):
@@ -204,9 +214,9 @@ class MilvusBackend(Backend):
             vectors[start : start + len(own)] = [by_slot[slot] for slot in own.tolist()]
         return vectors
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_client", "token")}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, token=None)
         self._connect()
