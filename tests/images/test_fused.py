@@ -9,6 +9,7 @@ import torchvision
 from PIL import Image
 
 from txt2img import ImageFeaturizer
+from txt2img.datasets import load_sample_photographs
 from txt2img.images import load_backbone
 from txt2img.images.backbones import _cut_classifier
 from txt2img.images.fused import fuse
@@ -101,6 +102,13 @@ def test_convolution_that_two_read_is_not_folded():
     check(reader("twice", Twice().eval()).on(CPU, "float32"), 32)
 
 
+@pytest.mark.parametrize("sides, is_folded", [((2, 2, 1, 1), True), ((0, 1, 0, 1), False)])
+def test_convolutions_put_zeros_around_maps_themselves(sides, is_folded):
+    network = torch.nn.Sequential(torch.nn.ZeroPad2d(sides), torch.nn.Conv2d(3, 4, (5, 3), padding=(0, 1)))
+    fused = check(reader("padded", network.eval()).on(CPU, "float32"), 32)
+    assert ("pad" in str(fused.inlined_graph)) != is_folded
+
+
 def test_code_that_looks_at_the_picture_is_left_alone():
     class Choosy(torch.nn.Module):
         def forward(self, pictures):
@@ -128,10 +136,20 @@ def test_threads_of_torch_are_as_before():
 
 
 def test_bfloat16_is_close_and_float32_all_the_same():
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))
+    photos = load_sample_photographs("en").photos[:4]
     single, half = (
-        ImageFeaturizer("efficientnet_lite0", resolution=64, precision=precision).transform([photo])
+        ImageFeaturizer("efficientnet_lite2", precision=precision).transform(photos)
         for precision in ("float32", "bfloat16")
     )
     assert half.dtype == np.float32
-    assert 0.99 < (single * half).sum() < 1 - 1e-7
+    cosines = (single * half).sum(axis=1)
+    assert 0.9992 < cosines.mean() < 1 - 1e-7
+
+
+def test_in_bfloat16_the_first_two_convolutions_are_in_float32():
+    network = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3) for _ in range(4))).eval()
+    dtypes = []
+    for layer in network:
+        layer.register_forward_hook(lambda module, given, found: dtypes.append(found.dtype))
+    reader("four", network).on(CPU, "bfloat16")(pixels(0, 16))
+    assert dtypes == 2 * [torch.float32] + 2 * [torch.bfloat16]

@@ -44,6 +44,7 @@ def fuse(function: TensorsFunction, example: torch.Tensor, tolerance: float = 1e
             warnings.simplefilter("ignore")
             graph = make_fx(functionalize(function, remove="mutations"))(example)
             _fold_batch_norms(graph)
+            _fold_padding(graph)
             _restore_linear_layers(graph)
             graph.graph.eliminate_dead_code()
             graph.recompile()
@@ -100,6 +101,20 @@ def _fold_batch_norms(graph: GraphModule) -> None:
         for item in list(node.users):
             if item.target is operator.getitem and item.args[1] == 0:
                 item.replace_all_uses_with(convolution)
+
+
+def _fold_padding(graph: torch.fx.GraphModule) -> None:
+    """Let convolutions put zeros around a map themselves, where that is done for them alone."""
+    for node in graph.graph.nodes:
+        if node.target is not _aten.convolution.default or node.args[6]:
+            continue
+        padded = node.args[0]
+        if padded.target is not _aten.constant_pad_nd.default or not _is_only_read_by(padded, node):
+            continue
+        maps, sides, *value = padded.args
+        if len(sides) == 4 and sides[::2] == sides[1::2] and min(sides) >= 0 and not any(value):
+            padding = [own + side for own, side in zip(node.args[4], reversed(sides[::2]))]
+            node.args = (maps, *node.args[1:4], padding, *node.args[5:])
 
 
 def _restore_linear_layers(graph: GraphModule) -> None:

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from txt2img._types import Array
 from txt2img.images.fused import fuse
@@ -52,14 +53,39 @@ class NetworkReader:
             lines = (pixels.flatten(2) - mean.repeat(side)) / std.repeat(side)
             # Seen as (n, 3, side, side) they lie as channels_last wants them, with no copy.
             pictures = lines.view(n, side, side, 3).permute(0, 3, 1, 2)
-            is_single = dtype == torch.float32
-            with nullcontext() if is_single else torch.autocast(device.type, dtype, cache_enabled=False):
+            with nullcontext() if dtype == torch.float32 else _reduced_precision(device, dtype):
                 return [part.float() for part in self._parts(network, pictures)]
 
         return read
 
     def _parts(self, network: torch.nn.Module, pictures: torch.Tensor) -> list[torch.Tensor]:
         return read_parts(self.name, network, pictures, self.layers, self.pooling)
+
+
+@contextmanager
+def _reduced_precision(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    with torch.autocast(device.type, dtype, cache_enabled=False), _FirstConvolutionsInSinglePrecision():
+        yield
+
+
+class _FirstConvolutionsInSinglePrecision(TorchFunctionMode):
+    """Keeps two convolutions out of autocast.
+
+    They cost little, and what is rounded between them tells in all that follows: most of what bfloat16
+    changes in the descriptors of EfficientNet-Lite2 comes from there.
+    """
+
+    left = 2
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: object, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is not torch.nn.functional.conv2d or not self.left:
+            return function(*args, **kwargs)
+        self.left -= 1
+        with torch.autocast(args[0].device.type, enabled=False):
+            return function(args[0].float(), *args[1:], **kwargs)
 
 
 def read_one_by_one(
