@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, RealNotInt
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
 from txt2img._grouping import photograph_of_caption
 from txt2img.captions.checks import check_captions
 from txt2img.captions.words import fold_accents, load_stemmer, split_words, stem
@@ -22,7 +23,7 @@ from txt2img.exceptions import UnknownWordsWarning
 _NGRAM_MARK = "~"
 
 
-class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class CaptionVectorizer(CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     r"""Turn captions into L2-normalised TF-IDF vectors.
 
     The value of a term in a caption is its number of occurrences times
@@ -235,6 +236,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def _fit(self, captions, y, groups):
         """Fit, and return the words of each caption."""
         captions = check_captions(captions)

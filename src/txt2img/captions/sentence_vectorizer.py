@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
 from txt2img._optional import import_optional
 from txt2img.captions.checks import check_captions
 
@@ -21,7 +22,9 @@ _FEWEST_A_THREAD = 32
 _LOCK = Lock()
 
 
-class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SentenceVectorizer(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Turn sentences into the vectors of a pretrained sentence encoder.
 
     The encoder is not trained further. A named encoder is loaded once a process, when it is first used, and
@@ -84,6 +87,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.normalize = normalize
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def fit(self, captions, y=None):
         """Encode one caption, to learn the length of a vector.
 

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
+from txt2img._callbacks import CallbackSupportMixin
 from txt2img.mapping.visual_map import VisualMap, side_by_side
 from txt2img.mapping.weights import check_weights
 
@@ -24,7 +25,12 @@ CALIBRATION_SAMPLE = 1000
 
 
 class MapEnsemble(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, MultiOutputMixin, RegressorMixin, _BaseComposition
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    _BaseComposition,
 ):
     """Average the scores of several maps from sentences to descriptors.
 
@@ -142,6 +148,9 @@ class MapEnsemble(
         names = [name for name, _ in self.estimators]
         self._validate_names(names)
         weights = self._checked_weights()
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        task = self._init_callback_context(max_subtasks=len(names)).call_on_fit_task_begin(**told)
         X, y = validate_data(
             self,
             X,
@@ -157,9 +166,14 @@ class MapEnsemble(
             if routed and not has_fit_parameter(estimator, "sample_weight"):
                 raise ValueError(f"the map {name!r} takes no sample_weight: leave out the weights or the map")
         fitted = []
-        for _, estimator in self.estimators:
+        for name, estimator in self.estimators:
             own = routed | ({"groups": groups} if has_fit_parameter(estimator, "groups") else {})
-            fitted.append(clone(estimator).fit(X, y, **own))
+            estimator = clone(estimator)
+            subtask = task.subcontext(task_name=f"fit-{name}")
+            with subtask.propagate_callback_context(estimator):
+                subtask.call_on_fit_task_begin(**told)
+                fitted.append(estimator.fit(X, y, **own))
+                subtask.call_on_fit_task_end(**told)
         self.estimators_ = fitted
         self.lengths_ = np.sqrt(weights / self._spreads(X, y, **routed))
         visual_maps = [getattr(each, "visual_map_", None) or VisualMap([None]) for each in fitted]
@@ -170,6 +184,7 @@ class MapEnsemble(
             lengths += (length * own / np.linalg.norm(own)).tolist()
         self.visual_map_ = VisualMap(matrices, lengths).fit(y[:1])
         self.n_components_ = self.predict(X[:1]).shape[1]
+        task.call_on_fit_task_end(**told, reconstruction_attributes={})
         return self
 
     def predict(self, X):

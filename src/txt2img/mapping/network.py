@@ -97,10 +97,8 @@ class Network:
         coefs[0][:], intercepts[0][:] = weights, intercept
         self.set_weights(coefs, intercepts, visual_map)
 
-    def train(
-        self, X, Y, photograph, weight, *, epochs, batch_size, schedule="constant", stopper=None, verbose=0
-    ):
-        """Go over captions.
+    def train(self, X, Y, photograph, weight, *, epochs, batch_size, schedule="constant", verbose=0):
+        """Go over captions, once for each loss that is asked for.
 
         Parameters
         ----------
@@ -116,15 +114,13 @@ class Network:
             Passes over the captions, and captions a step.
         schedule : {"constant", "one_cycle"}, default="constant"
             Whether the learning rate stays, or rises for a tenth of the steps and then falls to nothing.
-        stopper : callable, default=None
-            Called after each epoch with the network; training ends when it returns True.
         verbose : int, default=0
             If positive, progress is printed.
 
-        Returns
-        -------
-        list of float
-            Mean loss over each epoch.
+        Yields
+        ------
+        float
+            Mean loss over the epoch that is over.
 
         References
         ----------
@@ -136,7 +132,6 @@ class Network:
         share = _one_cycle(n_steps) if schedule == "one_cycle" else np.ones(n_steps)
         share = iter(share.tolist())
         progress = Progress(epochs * len(Y), "captions") if verbose else None
-        losses = []
         for epoch in range(epochs):
             total = 0.0
             order = self.generator.permutation(len(Y))
@@ -147,10 +142,7 @@ class Network:
                 total += float(loss.detach()) * len(rows)
                 if progress:
                     progress.show(epoch * len(Y) + start + len(rows))
-            losses.append(total / len(Y))
-            if stopper is not None and stopper(self):
-                break
-        return losses
+            yield total / len(Y)
 
     def evaluate(self, X, Y, photograph, weight, *, batch_size):
         """Compute the mean loss over captions without learning from them."""

@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from txt2img._callbacks import CallbackSupportMixin
 from txt2img._grouping import photograph_of_caption
 from txt2img.mapping.closed_form import NormalEquations, fit_ridge, fit_ridge_path
 from txt2img.mapping.losses import LOSSES
@@ -29,7 +30,12 @@ AUTO_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class TextToVisualRegressor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, MultiOutputMixin, RegressorMixin, BaseEstimator
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Predict the visual descriptor that a sentence describes from the vector of the sentence.
 
@@ -226,12 +232,17 @@ class TextToVisualRegressor(
             negative or all are zero, there is but one photograph and some are to be left out, or a network
             that begins at ridge regression has a hidden layer or several alphas.
         """
-        X, targets, photograph, weight = self._check(X, y, groups, sample_weight, reset=True)
+        task = self._init_callback_context(max_subtasks=self.epochs if self.solver == "network" else 0)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        task.call_on_fit_task_begin(**told)
+        data = self._check(X, y, groups, sample_weight, reset=True)
         self._forget()
         if self.solver == "ridge":
-            self._fit_ridge(X, targets, photograph, weight)
+            self._fit_ridge(*data)
         else:
-            self._fit_network(X, targets, photograph, weight)
+            self._fit_network(*data, task, told)
+        task.call_on_fit_task_end(**told, reconstruction_attributes={})
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -285,7 +296,7 @@ class TextToVisualRegressor(
         self.losses_ += self._learner.train(
             X, targets, photograph, weight, epochs=1, batch_size=self.batch_size, verbose=self.verbose
         )
-        self._set_network_weights(self._learner.weights())
+        vars(self).update(_network_attributes(self._learner.weights()))
         return self
 
     def _check(self, X, y, groups, sample_weight, reset):
@@ -352,7 +363,7 @@ class TextToVisualRegressor(
             )
         self.coefs_, self.intercepts_ = [weights], [intercept]
 
-    def _fit_network(self, X, targets, photograph, weight):
+    def _fit_network(self, X, targets, photograph, weight, task, told):
         random_state = check_random_state(self.random_state)
         data, stopper = (X, targets, photograph, weight), None
         if self.early_stopping:
@@ -362,16 +373,24 @@ class TextToVisualRegressor(
             )
             data = _rows(data, learned)
         network = self._new_network(data[0], data[1], data[3], random_state)
-        self.losses_ = network.train(
+        training = network.train(
             *data,
             epochs=self.epochs,
             batch_size=self.batch_size,
             schedule=self.schedule,
-            stopper=stopper,
             verbose=self.verbose,
         )
+        for _ in range(self.epochs):
+            epoch = task.subcontext(task_name="epoch").call_on_fit_task_begin(**told)
+            self.losses_.append(next(training))
+            no_better = stopper is not None and stopper(network)
+            stopped = epoch.call_on_fit_task_end(
+                **told, reconstruction_attributes=lambda: _network_attributes(network.weights())
+            )
+            if stopped or no_better:
+                break
         self.validation_losses_ = stopper.losses if stopper else []
-        self._set_network_weights(stopper.best_weights if stopper else network.weights())
+        vars(self).update(_network_attributes(stopper.best_weights if stopper else network.weights()))
 
     def _new_network(self, X, targets, weight, random_state):
         from_ridge = self.init == "ridge"
@@ -391,10 +410,6 @@ class TextToVisualRegressor(
         if from_ridge:
             network.start_from(*fit_ridge(X, targets, self.alpha, weight))
         return network
-
-    def _set_network_weights(self, weights):
-        self.coefs_, self.intercepts_, visual = weights
-        self.visual_map_ = None if visual is None else VisualMap([visual]).fit(np.zeros((1, len(visual))))
 
     def _set_aside(self, photograph, random_state):
         """Split captions into those learned from and those of photographs set aside."""
@@ -486,6 +501,12 @@ class TextToVisualRegressor(
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _network_attributes(weights):
+    coefs, intercepts, visual = weights
+    visual_map = None if visual is None else VisualMap([visual]).fit(np.zeros((1, len(visual))))
+    return {"coefs_": coefs, "intercepts_": intercepts, "visual_map_": visual_map}
 
 
 def _rows(data, rows):

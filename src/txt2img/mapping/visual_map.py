@@ -4,10 +4,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import _check_n_features, check_array
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
 from txt2img._vectors import unit_rows
 
 
-class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VisualMap(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Map descriptors linearly into one or several spaces, side by side.
 
     It is the visual half of a map that was learned on both sides: `TextToVisualRegressor` and
@@ -42,6 +43,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.matrices = matrices
         self.lengths = lengths
 
+    @one_task
     def fit(self, X, y=None):
         """Check that the matrices fit the descriptors.
 

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
 from txt2img._vectors import unit_rows
 from txt2img.persistence import SaveMixin
 from txt2img.search.backends import new_backend
@@ -22,7 +23,7 @@ from txt2img.search.rows import check_queries, check_rows, check_shares
 MOST_REMOVED = 1000
 
 
-class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ImageIndex(CallbackSupportMixin, NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find the photographs whose descriptors are nearest to a predicted descriptor.
 
     Parameters
@@ -124,6 +125,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         self.n_neighbors = n_neighbors
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def fit(self, X, y=None, *, ids=None, bank=None, metadata=None):
         """Take in photographs, in place of any taken in before.
 
