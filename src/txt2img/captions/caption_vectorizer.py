@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt
 from sklearn.utils.validation import check_is_fitted
 
 from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._grouping import photograph_of_caption
 from txt2img.captions.checks import check_captions
 from txt2img.captions.words import fold_accents, load_stemmer, split_words, stem
@@ -23,7 +24,9 @@ from txt2img.exceptions import UnknownWordsWarning
 _NGRAM_MARK = "~"
 
 
-class CaptionVectorizer(CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class CaptionVectorizer(
+    CallbackSupportMixin, DocLinkMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     r"""Turn captions into L2-normalised TF-IDF vectors.
 
     The value of a term in a caption is its number of occurrences times

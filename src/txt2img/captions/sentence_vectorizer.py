@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._optional import import_optional
 from txt2img.captions.checks import check_captions
 
@@ -23,7 +24,7 @@ _LOCK = Lock()
 
 
 class SentenceVectorizer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Turn sentences into the vectors of a pretrained sentence encoder.
 

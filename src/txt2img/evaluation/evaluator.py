@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from txt2img._doc_link import DocLinkMixin
 from txt2img.evaluation._blocks import finite_matrix
 from txt2img.evaluation._search import captions_ask, photographs_ask, search
 from txt2img.evaluation.ranks import check_k
@@ -13,7 +14,7 @@ __all__ = ["RetrievalEvaluator"]
 DIRECTIONS = ("text_to_photograph", "photograph_to_text")
 
 
-class RetrievalEvaluator(BaseEstimator):
+class RetrievalEvaluator(DocLinkMixin, BaseEstimator):
     """Find the rank of the right photograph of every query.
 
     Parameters

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from txt2img._callbacks import CallbackSupportMixin, Steps, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._progress import Progress
 from txt2img.exceptions import UnreadablePhotographError, WeightsUnavailableError
 from txt2img.images.backbones import part_widths, resolve_backbone
@@ -25,7 +26,9 @@ from txt2img.images.settings import describe_settings, sum_of_known_weights
 from txt2img.images.store import DescriptorStore
 
 
-class ImageFeaturizer(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ImageFeaturizer(
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Turn photographs into visual descriptors with a pretrained image network.
 
     The network is cut before its last layer; what it gives there describes what is seen. It is loaded

@@ -16,13 +16,14 @@ from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 
 # Above this width few axes are found by randomized iterations: a factorisation costs the cube of the width.
 WIDE = 4000
 
 
 class DescriptorWhitener(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     r"""Centre descriptors, turn them to their principal axes and even out their variances.
 

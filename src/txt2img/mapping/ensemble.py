@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from txt2img._callbacks import CallbackSupportMixin
+from txt2img._doc_link import DocLinkMixin
 from txt2img.mapping.visual_map import VisualMap, side_by_side
 from txt2img.mapping.weights import check_weights
 
@@ -26,6 +27,7 @@ CALIBRATION_SAMPLE = 1000
 
 class MapEnsemble(
     CallbackSupportMixin,
+    DocLinkMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MultiOutputMixin,

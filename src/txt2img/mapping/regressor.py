@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from txt2img._callbacks import CallbackSupportMixin
+from txt2img._doc_link import DocLinkMixin
 from txt2img._grouping import photograph_of_caption
 from txt2img.mapping.closed_form import NormalEquations, fit_ridge, fit_ridge_path
 from txt2img.mapping.losses import LOSSES
@@ -31,6 +32,7 @@ AUTO_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 class TextToVisualRegressor(
     CallbackSupportMixin,
+    DocLinkMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MultiOutputMixin,

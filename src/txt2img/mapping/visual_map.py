@@ -5,10 +5,13 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import _check_n_features, check_array
 
 from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._vectors import unit_rows
 
 
-class VisualMap(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VisualMap(
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Map descriptors linearly into one or several spaces, side by side.
 
     It is the visual half of a map that was learned on both sides: `TextToVisualRegressor` and

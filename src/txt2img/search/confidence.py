@@ -6,10 +6,12 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._doc_link import DocLinkMixin
+
 BLOCK_BYTES = 2**26
 
 
-class ConfidenceCalibrator(BaseEstimator):
+class ConfidenceCalibrator(DocLinkMixin, BaseEstimator):
     r"""Turn scores into probabilities by a softmax over the whole gallery.
 
     If the right photograph of a query is in the gallery, the probability that it is photograph g is

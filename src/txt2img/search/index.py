@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._vectors import unit_rows
 from txt2img.persistence import SaveMixin
 from txt2img.search.backends import new_backend
@@ -23,7 +24,9 @@ from txt2img.search.rows import check_queries, check_rows, check_shares
 MOST_REMOVED = 1000
 
 
-class ImageIndex(CallbackSupportMixin, NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ImageIndex(
+    CallbackSupportMixin, DocLinkMixin, NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Find the photographs whose descriptors are nearest to a predicted descriptor.
 
     Parameters

@@ -5,6 +5,7 @@ from functools import cached_property
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._doc_link import DocLinkMixin
 from txt2img.images import class_descriptors
 from txt2img.persistence import SaveMixin
 from txt2img.search.answers import Answers, as_hits
@@ -25,7 +26,7 @@ from txt2img.search.query import Query, as_queries, query_vectors
 from txt2img.search.words import best_words, known_word_shares, word_directions
 
 
-class TextImageSearch(SaveMixin, BaseEstimator):
+class TextImageSearch(SaveMixin, DocLinkMixin, BaseEstimator):
     """Learn from captioned photographs, then find uncaptioned ones by what they show.
 
     Wherever photographs are passed, their descriptors may be passed instead, as an array of floats of
