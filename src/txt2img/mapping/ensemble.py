@@ -2,14 +2,7 @@
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    MultiOutputMixin,
-    RegressorMixin,
-    TransformerMixin,
-    _fit_context,
-    clone,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context, clone
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
@@ -26,13 +19,7 @@ CALIBRATION_SAMPLE = 1000
 
 
 class MapEnsemble(
-    CallbackSupportMixin,
-    DocLinkMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    MultiOutputMixin,
-    RegressorMixin,
-    _BaseComposition,
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _BaseComposition
 ):
     """Average the scores of several maps from sentences to descriptors.
 
@@ -42,6 +29,9 @@ class MapEnsemble(
 
     Cosines of one map may spread wider than those of another. Before they are averaged they are
     calibrated: divided by their standard deviation over pairs of training captions and photographs.
+
+    To scikit-learn it is a transformer that learns from targets, and no regressor: what it predicts is not in
+    the space of the targets.
 
     Parameters
     ----------
@@ -276,6 +266,7 @@ class MapEnsemble(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.target_tags.required = True
         tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
