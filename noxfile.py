@@ -23,6 +23,12 @@ MATRIX = {
     "numpy1": ["numpy<2", "scikit-learn>=1.7"],
     "newest": ["numpy>=2", "scikit-learn>=1.9"],
 }
+# What of it can be tested beside the torch that is installed, whatever that is.
+BESIDE_TORCH = [
+    each
+    for each in OLDEST
+    if each.split("==")[0] in ("numpy", "scipy", "scikit-learn", "joblib", "pandas", "polars")
+]
 EXTRAS = "offline,text,plot,pandas"
 TOOLS = ["pytest", "hypothesis", "numpydoc", "polars"]
 FAST = [
@@ -43,5 +49,19 @@ FAST = [
 def tests(session, versions):
     """Install the package beside these versions, and test it."""
     session.install(f".[{EXTRAS}]", *TOOLS, *MATRIX[versions])
+    run_fast_tests(session)
+
+
+@nox.session(venv_backend="none")
+def oldest_beside_torch(session):
+    """Test where nox runs, with the oldest libraries of arrays put before the installed ones."""
+    folder = session.create_tmp()
+    session.run("python", "-m", "pip", "install", "-q", "--upgrade", "-t", folder, *BESIDE_TORCH)
+    run_fast_tests(session, env={"PYTHONPATH": folder})
+
+
+def run_fast_tests(session, **options):
+    """Run the fast part of the tests."""
     # Old libraries use what newer ones beneath them deprecate.
-    session.run("python", "-m", "pytest", "-q", "-W", "ignore::DeprecationWarning", *FAST, *session.posargs)
+    command = ["python", "-m", "pytest", "-q", "-W", "ignore::DeprecationWarning"]
+    session.run(*command, *FAST, *session.posargs, **options)

@@ -8,12 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils import estimator_html_repr
 
 import txt2img
+from txt2img import TextToVisualRegressor
 from txt2img.datasets import make_captioned_scenes
+from txt2img.mapping import MapEnsemble, VisualMap
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)]
@@ -129,3 +134,43 @@ def test_book_builds_without_warnings(tmp_path):
     shown = "".join(page.read_text(encoding="utf-8") for page in html.rglob("*.html"))
     assert "<math" in shown
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=.https?:", shown), "a page needs the network"
+
+
+def pages_of_reference():
+    """Name the pages that autosummary makes of docs/reference.rst."""
+    module, listed = None, False
+    for line in (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. "):
+            module = line.partition("currentmodule:: ")[2] or module
+            listed = line == ".. autosummary::"
+        elif listed and re.match(r"   [^:\s]", line):
+            yield f"{module}.{line.strip()}"
+
+
+ESTIMATORS = [
+    getattr(importlib.import_module(room), name)
+    for room in ROOMS
+    for name in importlib.import_module(room).__all__
+    if room == "txt2img" or name not in txt2img.__all__
+]
+ESTIMATORS = [each for each in ESTIMATORS if isinstance(each, type) and issubclass(each, BaseEstimator)]
+ARGUMENTS = {MapEnsemble: [[("ridge", TextToVisualRegressor())]], VisualMap: [[None]]}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: each.__name__)
+def test_diagram_links_to_a_page_of_the_reference(estimator):
+    url = re.search(r'href="(https?:[^"]+)"', estimator_html_repr(estimator(*ARGUMENTS.get(estimator, []))))[
+        1
+    ]
+    documented = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Documentation"]
+    folder, _, page = url.rpartition("/")
+    assert folder == f"{documented}/generated"
+    assert page.endswith(f".{estimator.__name__}.html")
+    assert page.removesuffix(".html") in pages_of_reference()
+
+
+def test_no_link_to_us_from_the_diagram_of_somebody_else():
+    class Theirs(TextToVisualRegressor):
+        __module__ = "their_package"
+
+    assert "txt2img.readthedocs" not in estimator_html_repr(Theirs())

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 import webbrowser
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from txt2img.datasets import CaptionedPhotographs
     from txt2img.search import Hit
 
+SHEETS = (".html", ".htm", ".png", ".jpg", ".pdf", ".svg")
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 EPILOG = """exit codes: 0 done; 1 nothing found, or it went wrong; 2 wrong use; 130 interrupted
 
@@ -94,12 +95,17 @@ def build_parser() -> ArgumentParser:
     index.add_argument("folders", nargs="+", metavar="DIR")
     search = add("search", run_search, [], "find the photographs that words describe")
     search.add_argument("words", nargs="+", metavar="WORD", help="what is to be seen, in quotes or not")
-    search.add_argument("-k", type=int, default=5, help="how many photographs; default: %(default)s")
+    search.add_argument("-k", type=count, default=5, help="how many photographs; default: %(default)s")
     search.add_argument(
-        "--least", type=float, metavar="P", help="leave out answers that are less probable than this, 0 to 1"
+        "--least",
+        type=probability,
+        metavar="P",
+        help="leave out answers that are less probable than this, 0 to 1",
     )
-    search.add_argument("--sheet", metavar="FILE", help="draw the answers, as .html, .png or .pdf")
-    search.add_argument("--open", action="store_true", help="open that file")
+    search.add_argument(
+        "--sheet", type=sheet, metavar="FILE", help="draw the answers, as .html, .png or .pdf"
+    )
+    search.add_argument("--open", action="store_true", help="open that file, or a page of the answers")
     train = add("train", run_train, [backbone], "learn from captioned photographs")
     train.add_argument(
         "captions", metavar="CAPTIONS", help="a table, COCO's json, Flickr's tokens or a folder"
@@ -114,6 +120,27 @@ def build_parser() -> ArgumentParser:
     evaluate.add_argument("--images", metavar="DIR", help="as in train")
     evaluate.add_argument("--split", help="rows of the table to ask with; default: all")
     return parser
+
+
+def count(text: str) -> int:
+    """Read how many photographs are asked for."""
+    if int(text) < 1:
+        raise ArgumentTypeError(f"{text}: ask for one photograph at least")
+    return int(text)
+
+
+def probability(text: str) -> float:
+    """Read a number between 0 and 1."""
+    if not 0 <= float(text) <= 1:
+        raise ArgumentTypeError(f"{text}: pass a number between 0 and 1")
+    return float(text)
+
+
+def sheet(text: str) -> Path:
+    """Read the name of a file that can be drawn."""
+    if Path(text).suffix.lower() not in SHEETS:
+        raise ArgumentTypeError(f"{text}: its name must end in one of {', '.join(SHEETS)}")
+    return Path(text)
 
 
 def run_index(options: Namespace) -> int:
@@ -133,9 +160,8 @@ def run_index(options: Namespace) -> int:
 
 def run_search(options: Namespace) -> int:
     """Find photographs."""
-    if options.k < 1:
-        raise ValueError(f"-k {options.k}: ask for one photograph at least")
-    search = _album(options).load()
+    album = _album(options)
+    search = album.load()
     if search is None or not len(search):
         raise ValueError("there are no photographs to search: take some in with txt2img index DIR")
     text = " ".join(options.words)
@@ -147,6 +173,8 @@ def run_search(options: Namespace) -> int:
                 "photographs, some dozens at least: txt2img train"
             )
         hits = [hit for hit in hits if hit.probability >= options.least]
+        if not hits:
+            print(f"nothing is found that is at least {options.least:.0%} probable", file=sys.stderr)
     if options.json:
         _print_json({"query": text, "hits": [hit._asdict() for hit in hits]})
     else:
@@ -154,7 +182,7 @@ def run_search(options: Namespace) -> int:
             sure = "" if hit.probability is None else f"  {hit.probability:4.0%}"
             print(f"{hit.rank:3}  {hit.score:+.3f}{sure}  {_printable(hit.id)}")
     if options.sheet or options.open:
-        path = Path(options.sheet or "txt2img.html")
+        path = options.sheet or album.home / "answers.html"
         _draw(text, hits, path)
         if options.open:
             webbrowser.open(path.resolve().as_uri())

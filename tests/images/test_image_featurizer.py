@@ -38,7 +38,7 @@ def test_descriptor_does_not_depend_on_batch_or_company(photograph_files):
 def test_torch_module_as_backbone_with_feature_maps_is_averaged(photograph_files):
     torch.manual_seed(0)
     module = torch.nn.Conv2d(3, 7, 3)
-    found = ImageFeaturizer(module, normalize=False).fit(photograph_files)
+    found = ImageFeaturizer(module, normalize=False, precision="float32").fit(photograph_files)
     assert found.n_features_out_ == 7
     red = Image.new("RGB", (224, 224), "red")
     pixel = (np.array([1, 0, 0]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]

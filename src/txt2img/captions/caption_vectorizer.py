@@ -17,6 +17,8 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, RealNotInt
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._grouping import photograph_of_caption
 from txt2img._types import Array
 from txt2img.captions.checks import check_captions
@@ -27,7 +29,9 @@ from txt2img.exceptions import UnknownWordsWarning
 _NGRAM_MARK = "~"
 
 
-class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class CaptionVectorizer(  # type: ignore[call-arg]
+    CallbackSupportMixin, DocLinkMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     r"""Turn captions into L2-normalised TF-IDF vectors.
 
     The value of a term in a caption is its number of occurrences times
@@ -244,6 +248,7 @@ class CaptionVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def _fit(
         self, captions: Iterable[str], y: ArrayLike | None, groups: Iterable[Hashable] | None
     ) -> list[list[str]]:

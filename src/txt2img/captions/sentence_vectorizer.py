@@ -17,6 +17,8 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._optional import import_optional
 from txt2img._types import Array
 from txt2img.captions.checks import check_captions
@@ -28,7 +30,9 @@ _LOCK = Lock()
 Encoder: TypeAlias = Callable[[list[str]], ArrayLike]
 
 
-class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SentenceVectorizer(
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Turn sentences into the vectors of a pretrained sentence encoder.
 
     The encoder is not trained further. A named encoder is loaded once a process, when it is first used, and
@@ -93,6 +97,7 @@ class SentenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.normalize = normalize
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def fit(self, captions: Iterable[str], y: object = None) -> Self:
         """Encode one caption, to learn the length of a vector.
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array
 from txt2img.evaluation._blocks import finite_matrix
 from txt2img.evaluation._search import Index, captions_ask, photographs_ask, search
@@ -18,7 +19,7 @@ __all__ = ["RetrievalEvaluator"]
 DIRECTIONS = ("text_to_photograph", "photograph_to_text")
 
 
-class RetrievalEvaluator(BaseEstimator):
+class RetrievalEvaluator(DocLinkMixin, BaseEstimator):
     """Find the rank of the right photograph of every query.
 
     Parameters

@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from txt2img._callbacks import CallbackSupportMixin, Steps, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._progress import Progress
 from txt2img._types import Array, Photograph, StrPath
 from txt2img.exceptions import UnreadablePhotographError, WeightsUnavailableError
@@ -30,7 +32,9 @@ from txt2img.images.settings import describe_settings, sum_of_known_weights
 from txt2img.images.store import DescriptorStore
 
 
-class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ImageFeaturizer(
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Turn photographs into visual descriptors with a pretrained image network.
 
     The network is cut before its last layer; what it gives there describes what is seen. It is loaded
@@ -204,6 +208,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.callback = callback
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def fit(self, photos: Iterable[Photograph], y: object = None) -> Self:
         """Check the parameters and find out how wide the descriptors are.
 
@@ -227,9 +232,48 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             If there are no photographs, or the backbone has no such layers, cannot pool them so, or cannot
             see pictures of that resolution.
         """
+        _check_photographs(photos)
+        self._set_widths()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, photos: Iterable[Photograph], y: object = None) -> Array:
+        """Check the parameters, and describe photographs.
+
+        Equals ``fit(photos).transform(photos)``, and tells scikit-learn's callbacks of every batch.
+
+        Parameters
+        ----------
+        photos : sequence of str, path-like, bytes, PIL.Image.Image or ndarray of uint8
+            The photographs, as in `transform`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        descriptors : ndarray of shape (n_photos, n_features), dtype float32
+            Row i belongs to ``photos[i]``.
+
+        Raises
+        ------
+        UnknownBackboneError, ValueError
+            As in `fit`.
+        UnreadablePhotographError, SavedFileError, WeightsUnavailableError
+            As in `transform`.
+        """
+        photos = _check_photographs(photos)
+        n_batches = -(-len(photos) // self.batch_size)
+        task = self._init_callback_context(task_name="fit_transform", max_subtasks=n_batches)
+        task.call_on_fit_task_begin(estimator=self, X=photos, y=y)
+        self._set_widths()
+        steps = Steps(self, task, "batch", size=self.batch_size, total=len(photos))
+        descriptors = self._transform(photos, steps=steps)
+        task.call_on_fit_task_end(estimator=self, X=photos, y=y, reconstruction_attributes={})
+        return descriptors
+
+    def _set_widths(self) -> None:
         from PIL import Image
 
-        _check_photographs(photos)
         options = self._backbone_options()
         if isinstance(self.backbone, str):
             self.part_widths_ = part_widths(
@@ -241,7 +285,6 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.part_widths_ = [part.shape[1] for part in describe_parts(backbone, [blank], self.device)]
         self.n_features_out_ = sum(self.part_widths_)
         self.weights_sum_: str | None = None
-        return self
 
     def transform(self, photos: Iterable[Photograph], out: StrPath | None = None) -> Array:
         """Describe photographs.
@@ -272,7 +315,11 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             that it has described photographs with since `fit`.
         """
         self._validate_params()
-        photos = _check_photographs(photos)
+        return self._transform(_check_photographs(photos), out)
+
+    def _transform(
+        self, photos: list[Photograph], out: StrPath | None = None, steps: Steps | None = None
+    ) -> Array:
         backbone = resolve_backbone(self.backbone, self.weights, **self._backbone_options())
         self._check_weights(backbone)
         progress = Progress(len(photos), "photographs", verbose=self.verbose, callback=self.callback)
@@ -285,6 +332,8 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 if batch.descriptors is not None:
                     gathered.write(batch.rows, batch.descriptors)
                 progress.show(batch.stop)
+                if steps is not None:
+                    steps.show(batch.stop)
             self.failures_ = sorted(failures)
             if len(failures) == len(photos):
                 if not hasattr(self, "n_features_out_"):
@@ -298,7 +347,7 @@ class ImageFeaturizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 f"{len(failures)} of {len(photos)} photographs cannot be read; their rows are NaN, and "
                 f"failures_ lists them all. {self._first_failure()}",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return descriptors
 

@@ -107,8 +107,9 @@ def _round(
     failures = [(row, error) for row, digest in alike if (error := errors.get(digest))]
     found = store.load(settings, [digest for _, digest in alike])
     recalled = [(row, found[digest]) for row, digest in alike if digest in found]
-    descriptors = np.stack([descriptor for _, descriptor in recalled]) if recalled else None
-    yield DescribedBatch([row for row, _ in recalled], descriptors, failures, 0)
+    if recalled or failures:
+        descriptors = np.stack([descriptor for _, descriptor in recalled]) if recalled else None
+        yield DescribedBatch([row for row, _ in recalled], descriptors, failures, 0)
 
 
 def _known_photographs(

@@ -18,13 +18,17 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array
 
 # Above this width few axes are found by randomized iterations: a factorisation costs the cube of the width.
 WIDE = 4000
 
 
-class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DescriptorWhitener(
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     r"""Centre descriptors, turn them to their principal axes and even out their variances.
 
     The axes of large variance of a pooled feature drown the others in every inner product. Each axis is
@@ -100,6 +104,7 @@ class DescriptorWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.shrinkage = shrinkage
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn mean and principal axes.
 

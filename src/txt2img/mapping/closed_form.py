@@ -455,3 +455,11 @@ def _left_out_error(photographs: list[Array], residuals: Array, *probes: Array) 
 
 def _inner_products(blocks: Array) -> Array:
     return (blocks @ blocks.swapaxes(1, 2)).astype(np.float64)
+
+
+def check_alphas(alphas: ArrayLike) -> Array:
+    """Check that strengths of ridge regression are positive, and make an array of them."""
+    alphas = np.asarray(alphas, np.float64)
+    if alphas.ndim != 1 or len(alphas) == 0 or not (np.isfinite(alphas) & (alphas > 0)).all():
+        raise ValueError(f"alpha={alphas.tolist()!r} must be a positive number, several of them, or 'auto'")
+    return alphas

@@ -6,20 +6,15 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    MultiOutputMixin,
-    RegressorMixin,
-    TransformerMixin,
-    _fit_context,
-    clone,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context, clone
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import normalize
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
+from txt2img._callbacks import CallbackSupportMixin
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array, Matrix, Seed
 from txt2img.mapping.visual_map import VisualMap, side_by_side
 from txt2img.mapping.weights import check_weights
@@ -29,7 +24,7 @@ CALIBRATION_SAMPLE = 1000
 
 
 class MapEnsemble(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, MultiOutputMixin, RegressorMixin, _BaseComposition
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _BaseComposition
 ):
     """Average the scores of several maps from sentences to descriptors.
 
@@ -39,6 +34,9 @@ class MapEnsemble(
 
     Cosines of one map may spread wider than those of another. Before they are averaged they are
     calibrated: divided by their standard deviation over pairs of training captions and photographs.
+
+    To scikit-learn it is a transformer that learns from targets, and no regressor: what it predicts is not in
+    the space of the targets.
 
     Parameters
     ----------
@@ -159,6 +157,9 @@ class MapEnsemble(
         names = [name for name, _ in self.estimators]
         self._validate_names(names)
         weights = self._checked_weights()
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        task = self._init_callback_context(max_subtasks=len(names)).call_on_fit_task_begin(**told)
         X, targets = validate_data(
             self,
             X,
@@ -176,9 +177,14 @@ class MapEnsemble(
             if routed and not has_fit_parameter(estimator, "sample_weight"):
                 raise ValueError(f"the map {name!r} takes no sample_weight: leave out the weights or the map")
         fitted = []
-        for _, estimator in self.estimators:
+        for name, estimator in self.estimators:
             own = routed | ({"groups": groups} if has_fit_parameter(estimator, "groups") else {})
-            fitted.append(clone(estimator).fit(X, targets, **own))
+            estimator = clone(estimator)
+            subtask = task.subcontext(task_name=f"fit-{name}")
+            with subtask.propagate_callback_context(estimator):
+                subtask.call_on_fit_task_begin(**told)
+                fitted.append(estimator.fit(X, targets, **own))
+                subtask.call_on_fit_task_end(**told)
         self.estimators_ = fitted
         self.lengths_ = np.sqrt(weights / self._spreads(X, targets, **routed))
         visual_maps = [getattr(each, "visual_map_", None) or VisualMap([None]) for each in fitted]
@@ -190,6 +196,7 @@ class MapEnsemble(
             lengths += (length * inner / np.linalg.norm(inner)).tolist()
         self.visual_map_ = VisualMap(matrices, lengths).fit(targets[:1])
         self.n_components_ = self.predict(X[:1]).shape[1]
+        task.call_on_fit_task_end(**told, reconstruction_attributes={})
         return self
 
     def predict(self, X: Matrix | ArrayLike) -> Array:
@@ -279,6 +286,7 @@ class MapEnsemble(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.target_tags.required = True
         tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]

@@ -5,7 +5,7 @@ torch is imported where it is used, and arrays go in and come out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -120,10 +120,9 @@ class Network:
         epochs: int,
         batch_size: int,
         schedule: Literal["constant", "one_cycle"] = "constant",
-        stopper: Callable[[Network], bool] | None = None,
         verbose: int = 0,
-    ) -> list[float]:
-        """Go over captions.
+    ) -> Iterator[float]:
+        """Go over captions, once for each loss that is asked for.
 
         Parameters
         ----------
@@ -139,15 +138,13 @@ class Network:
             Passes over the captions, and captions a step.
         schedule : {"constant", "one_cycle"}, default="constant"
             Whether the learning rate stays, or rises for a tenth of the steps and then falls to nothing.
-        stopper : callable, default=None
-            Called after each epoch with the network; training ends when it returns True.
         verbose : int, default=0
             If positive, progress is printed.
 
-        Returns
-        -------
-        list of float
-            Mean loss over each epoch.
+        Yields
+        ------
+        float
+            Mean loss over the epoch that is over.
 
         References
         ----------
@@ -159,7 +156,6 @@ class Network:
         shares = _one_cycle(n_steps) if schedule == "one_cycle" else np.ones(n_steps)
         share = iter(shares.tolist())
         progress = Progress(epochs * len(Y), "captions") if verbose else None
-        losses = []
         for epoch in range(epochs):
             total = 0.0
             order = self.generator.permutation(len(Y))
@@ -170,10 +166,7 @@ class Network:
                 total += float(loss.detach()) * len(rows)
                 if progress:
                     progress.show(epoch * len(Y) + start + len(rows))
-            losses.append(total / len(Y))
-            if stopper is not None and stopper(self):
-                break
-        return losses
+            yield total / len(Y)
 
     def evaluate(
         self, X: Matrix, Y: Array, photograph: Array, weight: Array | None, *, batch_size: int

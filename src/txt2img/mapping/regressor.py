@@ -20,8 +20,10 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from txt2img._callbacks import CallbackSupportMixin
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array, Matrix, Seed
-from txt2img.mapping.closed_form import NormalEquations, fit_ridge, fit_ridge_path
+from txt2img.mapping.closed_form import NormalEquations, check_alphas, fit_ridge, fit_ridge_path
 from txt2img.mapping.inputs import Examples, checked_examples, needs_no_conversion
 from txt2img.mapping.losses import LOSSES
 from txt2img.mapping.network import EarlyStopping, Network, Weights, predict_network
@@ -31,7 +33,13 @@ AUTO_ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class TextToVisualRegressor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, MultiOutputMixin, RegressorMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Predict the visual descriptor that a sentence describes from the vector of the sentence.
 
@@ -242,13 +250,18 @@ class TextToVisualRegressor(
             negative or all are zero, there is but one photograph and some are to be left out, or a network
             that begins at ridge regression has a hidden layer or several alphas.
         """
+        task = self._init_callback_context(max_subtasks=self.epochs if self.solver == "network" else 0)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        task.call_on_fit_task_begin(**told)
         self._initial_alpha()
         examples = checked_examples(self, X, y, groups, sample_weight, reset=True)
         self._forget(y)
         if self.solver == "ridge":
             self._fit_ridge(examples)
         else:
-            self._fit_network(examples)
+            self._fit_network(examples, task, told)
+        task.call_on_fit_task_end(**told, reconstruction_attributes={})
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -331,7 +344,7 @@ class TextToVisualRegressor(
             self.alpha_ = float(self.alpha)
             weights, intercept = fit_ridge(X, Y, self.alpha_, weight)
         else:
-            alphas = AUTO_ALPHAS if isinstance(self.alpha, str) else _check_alphas(self.alpha)
+            alphas = AUTO_ALPHAS if isinstance(self.alpha, str) else check_alphas(self.alpha)
             weights, intercept, self.alpha_, self.alpha_scores_ = fit_ridge_path(
                 X, Y, alphas, photograph, self.random_state, weight
             )
@@ -343,24 +356,32 @@ class TextToVisualRegressor(
         weights, intercept = equations.solve(alpha)
         self.coefs_, self.intercepts_, self.alpha_ = [weights], [intercept], alpha
 
-    def _fit_network(self, examples: Examples) -> None:
+    def _fit_network(self, examples: Examples, task: Any, told: dict[str, Any]) -> None:
         random_state = check_random_state(self.random_state)
         stopper = None
         if self.early_stopping:
             examples, aside = examples.set_aside(self.validation_fraction, random_state)
             stopper = EarlyStopping(*aside, batch_size=self.batch_size, patience=self.n_iter_no_change)
         network = self._new_network(examples, random_state)
-        self.losses_ = network.train(
+        training = network.train(
             *examples,
             epochs=self.epochs,
             batch_size=self.batch_size,
             schedule=self.schedule,
-            stopper=stopper,
             verbose=self.verbose,
         )
+        for _ in range(self.epochs):
+            epoch = task.subcontext(task_name="epoch").call_on_fit_task_begin(**told)
+            self.losses_.append(next(training))
+            no_better = stopper is not None and stopper(network)
+            stopped = epoch.call_on_fit_task_end(
+                **told, reconstruction_attributes=lambda: _network_attributes(network.weights())
+            )
+            if stopped or no_better:
+                break
         self.validation_losses_ = stopper.losses if stopper else []
         best = stopper.best_weights if stopper else None
-        self._set_network_weights(best or network.weights())
+        self._take(best or network.weights())
 
     def _partial_fit_network(self, examples: Examples, anew: bool) -> None:
         network = self._learner
@@ -371,7 +392,7 @@ class TextToVisualRegressor(
                 network.set_weights(self.coefs_, self.intercepts_, visual)
             self._learner = network
         self.losses_ += network.train(*examples, epochs=1, batch_size=self.batch_size, verbose=self.verbose)
-        self._set_network_weights(network.weights())
+        self._take(network.weights())
 
     def _new_network(self, examples: Examples, random_state: np.random.RandomState) -> Network:
         X, Y, _, weight = examples
@@ -393,9 +414,9 @@ class TextToVisualRegressor(
             network.start_from(*fit_ridge(X, Y, alpha, weight))
         return network
 
-    def _set_network_weights(self, weights: Weights) -> None:
-        self.coefs_, self.intercepts_, visual = weights
-        self.visual_map_ = None if visual is None else VisualMap([visual]).fit(np.zeros((1, len(visual))))
+    def _take(self, weights: Weights) -> None:
+        for name, value in _network_attributes(weights).items():
+            setattr(self, name, value)
 
     def predict(self, X: Matrix | ArrayLike) -> Array:
         """Predict the descriptors that sentences describe.
@@ -476,8 +497,7 @@ class TextToVisualRegressor(
         return tags
 
 
-def _check_alphas(alphas: ArrayLike) -> Array:
-    alphas = np.asarray(alphas, np.float64)
-    if alphas.ndim != 1 or len(alphas) == 0 or not (np.isfinite(alphas) & (alphas > 0)).all():
-        raise ValueError(f"alpha={alphas.tolist()!r} must be a positive number, several of them, or 'auto'")
-    return alphas
+def _network_attributes(weights: Weights) -> dict[str, Any]:
+    coefs, intercepts, visual = weights
+    visual_map = None if visual is None else VisualMap([visual]).fit(np.zeros((1, len(visual))))
+    return {"coefs_": coefs, "intercepts_": intercepts, "visual_map_": visual_map}

@@ -9,11 +9,15 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import _check_n_features, check_array
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array
 from txt2img._vectors import unit_rows
 
 
-class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VisualMap(
+    CallbackSupportMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Map descriptors linearly into one or several spaces, side by side.
 
     It is the visual half of a map that was learned on both sides: `TextToVisualRegressor` and
@@ -48,6 +52,7 @@ class VisualMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.matrices = matrices
         self.lengths = lengths
 
+    @one_task
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Check that the matrices fit the descriptors.
 

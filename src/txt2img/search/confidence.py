@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 2**26
 
 
-class ConfidenceCalibrator(BaseEstimator):
+class ConfidenceCalibrator(DocLinkMixin, BaseEstimator):
     r"""Turn scores into probabilities by a softmax over the whole gallery.
 
     If the right photograph of a query is in the gallery, the probability that it is photograph g is

@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._callbacks import CallbackSupportMixin, one_task
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array
 from txt2img._vectors import unit_rows
 from txt2img.persistence import SaveMixin
@@ -26,7 +28,9 @@ from txt2img.search.rows import check_queries, check_rows
 MOST_REMOVED = 1000
 
 
-class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class ImageIndex(  # type: ignore[call-arg]
+    CallbackSupportMixin, DocLinkMixin, NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Find the photographs whose descriptors are nearest to a predicted descriptor.
 
     Parameters
@@ -128,6 +132,7 @@ class ImageIndex(NeighborsMixin, SaveMixin, BaseEstimator, auto_wrap_output_keys
         self.n_neighbors = n_neighbors
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_task
     def fit(
         self,
         X: ArrayLike,

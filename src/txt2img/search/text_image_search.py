@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array
 from txt2img.images import class_descriptors
 from txt2img.persistence import SaveMixin
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from txt2img.evaluation import RetrievalReport
 
 
-class TextImageSearch(SaveMixin, BaseEstimator):
+class TextImageSearch(SaveMixin, DocLinkMixin, BaseEstimator):
     """Learn from captioned photographs, then find uncaptioned ones by what they show.
 
     Wherever photographs are passed, their descriptors may be passed instead, as an array of floats of
