@@ -107,8 +107,10 @@ def test_a_list_may_mix_sentences_and_queries_and_predicts_once(search, captione
     ]
     alone = [search.query(question) for question in questions]
     batches = []
-    predict = search.predict
-    monkeypatch.setattr(search, "predict", lambda batch: batches.append(batch) or predict(batch))
+    transform = search.vectorizer_.transform
+    monkeypatch.setattr(
+        search.vectorizer_, "transform", lambda batch: batches.append(batch) or transform(batch)
+    )
     for hits, expected in zip(search.query(questions), alone, strict=True):
         assert [hit.id for hit in hits] == [hit.id for hit in expected]
         assert_allclose([hit.score for hit in hits], [hit.score for hit in expected], atol=1e-5)
@@ -222,9 +224,11 @@ def test_queries_that_ask_for_nothing(search, captioned, sentences, monkeypatch)
     ):
         with pytest.raises(ValueError, match=r"the terms of Query.* - Query.* cancel out, so that it asks"):
             search.query(query)
-    monkeypatch.setattr(search, "predict", lambda sentences: np.zeros((len(sentences), 64), np.float32))
-    with pytest.raises(ValueError, match=r"the term Query\('zero'\) has a vector of length zero"):
-        search.query(Query("zero") + sentences[0])
+    monkeypatch.setattr(
+        search.regressor_, "predict", lambda vectors: np.zeros((vectors.shape[0], 64), np.float32)
+    )
+    with pytest.raises(ValueError, match=r"the term Query\(.*\) has a vector of length zero"):
+        search.query(Query(sentences[1]) + sentences[0])
 
 
 def test_photographs_that_cannot_be_asked_with(search, captioned, scene_files, tmp_path):

@@ -24,6 +24,7 @@ from txt2img import (
 )
 from txt2img.datasets import load_sample_photographs, make_captioned_descriptors
 from txt2img.exceptions import UnknownWordsWarning
+from txt2img.search import Query
 
 # Where the subject of a test is another than the map and how sure it is.
 RIDGE_ALONE = {"regressor": TextToVisualRegressor(), "calibration_share": None}
@@ -174,6 +175,21 @@ def test_evaluation_in_folds_and_of_photographs_that_ask(search, captioned):
         search.evaluate(
             descriptors[250:], captions[250:], direction="photograph_to_text", columns={"a": range(250)}
         )
+
+
+@pytest.mark.filterwarnings("ignore::txt2img.exceptions.UnknownWordsWarning")
+def test_what_says_nothing_is_answered_by_chance(search, captioned):
+    captions, _ = captioned
+    sentence, ids = captions[250][0], search.index_.ids_
+    nothing, both, half, twice = search.query(
+        ["zzz", sentence, f"{sentence} zzz", Query("zzz") + Query("qqq")], k=3
+    )
+    for hits in (nothing, twice, search.query("zzz", k=3)):
+        assert [hit.probability for hit in hits] == pytest.approx([1 / 50] * 3)
+    assert both == search.query(sentence, k=3)
+    assert [hit.id for hit in half] == [hit.id for hit in both]
+    assert half[0].probability == pytest.approx(both[0].probability) != pytest.approx(1 / 50, rel=0.1)
+    assert [hit.probability for hit in search.query("zzz", k=2, where=ids[:4])] == pytest.approx([1 / 4] * 2)
 
 
 def test_evaluation_names_photographs_by_their_paths(scene_files):

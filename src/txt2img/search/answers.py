@@ -23,7 +23,7 @@ class Hit(NamedTuple):
     probability : float or None, default=None
         How probable it is that this is the photograph meant, given that it is in the gallery; None if the
         search was not calibrated, or asked with a photograph. It means the same for every query, so that one
-        cut-off serves them all.
+        cut-off serves them all; of a sentence without a known word it is chance.
     duplicates : tuple of hashables, default=()
         Ids of its near-duplicates, if the search was asked to group them.
 

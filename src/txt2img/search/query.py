@@ -87,6 +87,11 @@ class Query:
         query._terms = terms
         return query
 
+    @property
+    def sentences(self) -> list[str]:
+        """Sentences whose weight is not zero."""
+        return [term.content for term in self._terms if term.kind == "sentence" and term.weight]
+
     def __add__(self, other: str | Query) -> Self:
         if isinstance(other, str):
             other = Query(other)
