@@ -50,8 +50,10 @@ def class_descriptors(backbone: str, weights: str = "DEFAULT") -> tuple[Array, l
     if loaded.classifier is None:
         raise ValueError(f"backbone={backbone!r} comes without its classes: take one of list_backbones()")
     rows = loaded.classifier.weight.detach().cpu().numpy().reshape(len(loaded.class_names), -1)
-    left, singular, right = np.linalg.svd((rows - rows.mean(axis=0)).astype(np.float64), full_matrices=False)
-    rows = (left * np.sqrt(singular)) @ right
+    centred = (rows - rows.mean(axis=0)).astype(np.float64)
+    squares, axes = np.linalg.eigh(centred @ centred.T)  # an SVD takes longer
+    kept = squares > 1e-10 * squares[-1]
+    rows = (axes[:, kept] * squares[kept] ** -0.25) @ (axes[:, kept].T @ centred)
     groups = list(_imagenet_groups())
     rows = np.concatenate([rows, [rows[members].mean(axis=0) for _, members in groups]])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
