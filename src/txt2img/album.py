@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from txt2img._files import only_writer
-from txt2img.exceptions import UnreadablePhotographError
+from txt2img.exceptions import SavedFileError, UnreadablePhotographError
 from txt2img.images import ImageFeaturizer, list_photographs
 from txt2img.persistence import MANIFEST
 from txt2img.search import TextImageSearch
@@ -193,6 +193,8 @@ def _known(search):
     """Return the paths of a gallery with the time of change that they were taken in with."""
     if not len(search):
         return {}
+    if CHANGED not in search.index_.metadata_:
+        raise SavedFileError("the search of the album was not saved by an album: take another folder as home")
     return dict(zip(search.index_.ids_.tolist(), search.index_.metadata_[CHANGED].tolist()))
 
 

@@ -125,7 +125,7 @@ class DescriptorStore:
             "SELECT description, count(*) FROM descriptors JOIN settings ON settings.id = settings "
             "GROUP BY settings.id ORDER BY settings.id"
         )
-        return [(json.loads(description), count) for description, count in rows]
+        return [(self._read_settings(description), count) for description, count in rows]
 
     def prune(self, *, backbone=None, older_than=None, missing=False):
         """Delete the descriptors to which all that is given applies, and give their room back.
@@ -157,7 +157,7 @@ class DescriptorStore:
             ids = [
                 number
                 for number, description in self._query("SELECT id, description FROM settings")
-                if json.loads(description)["backbone"] == backbone
+                if self._read_settings(description).get("backbone") == backbone
             ]
             conditions.append(f"settings IN ({','.join(map(str, ids))})")
         if older_than is not None:
@@ -165,7 +165,7 @@ class DescriptorStore:
             values.append(time.time() - older_than * 86_400)
         with self._writing() as write:
             if missing:
-                paths = write("SELECT DISTINCT path FROM files").fetchall()
+                paths = write("SELECT DISTINCT path FROM files WHERE typeof(path) = 'blob'").fetchall()
                 gone = [(path,) for (path,) in paths if not os.path.exists(os.fsdecode(path))]
                 write("CREATE TEMP TABLE was AS SELECT DISTINCT photograph FROM files")
                 self._database.executemany("DELETE FROM files WHERE path = ?", gone)
@@ -249,7 +249,8 @@ class DescriptorStore:
                 f"WHERE settings = ? AND photograph IN ({','.join('?' * len(some))})"
             )
             for photograph, descriptor, checksum in self._query(sql, (settings[0], *some)):
-                if checksum == _checksum(settings, photograph, descriptor):
+                is_blob = isinstance(descriptor, bytes)
+                if is_blob and checksum == _checksum(settings, photograph, descriptor):
                     found[photograph] = np.frombuffer(descriptor, "<f4")
                 else:
                     damaged.append((settings[0], photograph))
@@ -359,6 +360,15 @@ class DescriptorStore:
                     raise
                 time.sleep(0.01)
 
+    def _read_settings(self, description):
+        try:
+            return dict(json.loads(description))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SavedFileError(
+                f"the descriptor store {self.file} is damaged: it holds the settings {description!r}. Move it "
+                "away, and photographs are described anew"
+            ) from error
+
     def _write_seen(self):
         with self._lock:
             seen, self._seen = self._seen, []
@@ -386,7 +396,7 @@ class DescriptorStore:
     def _clear_errors(self):
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise SavedFileError(
                 f"the descriptor store {self.file} cannot be used: {error}. If the disk is neither full nor "
                 "read-only and no other process holds the file, it is damaged: move it away, and photographs "

@@ -9,6 +9,8 @@ from txt2img.exceptions import UnreadablePhotographError
 
 PAPER = "#ffffff"
 MOUNT = "#f0f1f3"
+# Pillow knows others, some of which start other programs.
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
 FOCUS = (0.5, 0.35)  # heads are more often above the middle of a photograph than below it
 
 
@@ -18,9 +20,10 @@ def thumbnail(image, pixels, *, crop):
     ops = import_optional("PIL.ImageOps", extra="plot", purpose="A picture of photographs")
     if isinstance(image, (str, os.PathLike)):
         try:
-            with pil.open(image) as file:
+            pil.init()
+            with pil.open(image, formats=[each for each in FORMATS if each in pil.OPEN]) as file:
                 return thumbnail(ops.exif_transpose(file), pixels, crop=crop)
-        except (OSError, SyntaxError, pil.DecompressionBombError) as error:
+        except Exception as error:  # a decoder may raise almost anything on a damaged file
             raise UnreadablePhotographError(f"cannot read the photograph {str(image)!r}: {error}") from error
     if not isinstance(image, pil.Image):
         image = pil.fromarray(_as_bytes(image))
