@@ -365,8 +365,8 @@ class DescriptorStore:
             return dict(json.loads(description))
         except (TypeError, ValueError, RecursionError) as error:
             raise SavedFileError(
-                f"the descriptor store {self.file} is damaged: it holds the settings {description!r}. Move it "
-                "away, and photographs are described anew"
+                f"the descriptor store {self.file} is damaged: it holds the settings {description!r}. Move "
+                "it away, and photographs are described anew"
             ) from error
 
     def _write_seen(self):

@@ -1,6 +1,5 @@
 """Search in a file of Milvus Lite or in a Milvus cluster."""
 
-import copy
 import secrets
 from contextlib import contextmanager
 
@@ -102,7 +101,7 @@ class MilvusBackend(Backend):
 
     def compact(self, slots):
         """See `Backend`. The collection of before stays until the next time, as a saved index may need it."""
-        before = copy.copy(self)
+        before = self.fork()
         self.collection, self._left = _new_name(), before.collection
         self._make_collection()
         try:
