@@ -12,6 +12,7 @@ import pytest
 from txt2img.album import Album
 from txt2img.command_line import build_parser, main
 from txt2img.datasets import make_captioned_scenes
+from txt2img.exceptions import SavedFileError
 
 LITE = ["--backbone", "efficientnet_lite0", "--quiet"]
 
@@ -141,6 +142,13 @@ def test_training_keeps_what_was_taken_in(trained, scenes, tmp_path, capsys):
         Path(tmp_path / "moved.png").rename(ids[0])
     assert (code, told) == (0, {"learned": 40, "captions": 120, "photographs": 9})
     assert sorted(Album(home).load().index_.ids_) == ids[1:]
+
+
+def test_a_search_that_no_album_saved_is_left_alone(class_name_search, tmp_path):
+    class_name_search.save(tmp_path / "search")
+    with pytest.raises(SavedFileError, match="was not saved by an album: take another folder as home"):
+        Album(tmp_path).index([tmp_path])
+    assert len(Album(tmp_path).load()) == len(class_name_search)
 
 
 def test_one_process_at_a_time_changes_an_album(trained, scenes, capsys):

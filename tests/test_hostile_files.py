@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from txt2img import DescriptorWhitener, TextImageSearch, TextToVisualRegressor, persistence
+from txt2img import DescriptorWhitener, ImageIndex, TextImageSearch, TextToVisualRegressor, persistence
 from txt2img.datasets import make_captioned_descriptors
 from txt2img.exceptions import SavedFileError
 from txt2img.search.belonging import check_belonging
@@ -178,3 +178,31 @@ def test_a_gallery_made_with_other_queries_is_refused():
     search.index_ = other.index_
     with pytest.raises(ValueError, match="the gallery corrects hubs by the queries of another search"):
         check_belonging(search)
+
+
+@pytest.mark.parametrize(
+    ("content", "ends", "message"),
+    [
+        (np.frombuffer(b"catdog", np.uint8), np.array([3, 7]), "do not end where the last string does"),
+        (np.frombuffer(b"catdog", np.int8), np.array([3, 6]), "are not saved as bytes and ends"),
+        (np.frombuffer(b"c\xffdogs", np.uint8), np.array([2, 6]), "saved string 0 is damaged"),
+        (np.frombuffer(b"cat", np.uint8), np.array([3]), "there are not as many descriptors as ids"),
+    ],
+)
+def test_ids_that_are_no_strings_or_not_one_a_photograph_are_refused(tmp_path, content, ends, message):
+    ImageIndex().fit(np.eye(2), ids=["cat", "dog"]).save(tmp_path)
+    editor = Editor(tmp_path)
+    ids = editor.fitted["catalogue_"]["dict"]["ids_"]["dict"]
+    ids |= {"content": editor.array(content), "ends": editor.array(ends)}
+    editor.sign()
+    with pytest.raises(SavedFileError, match=message):
+        ImageIndex.load(tmp_path).predict(np.eye(2))
+
+
+def test_metadata_of_more_photographs_than_there_are_is_refused(tmp_path):
+    ImageIndex().fit(np.eye(2), metadata={"year": [1, 2]}).save(tmp_path)
+    editor = Editor(tmp_path)
+    editor.fitted["catalogue_"]["dict"]["metadata_"]["dict"]["year"] = editor.array(np.arange(3))
+    editor.sign()
+    with pytest.raises(SavedFileError, match="columns of metadata are of another length than the ids"):
+        ImageIndex.load(tmp_path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from txt2img._files import only_writer
 from txt2img._types import StrPath
-from txt2img.exceptions import UnreadablePhotographError
+from txt2img.exceptions import SavedFileError, UnreadablePhotographError
 from txt2img.images import ImageFeaturizer, list_photographs
 from txt2img.persistence import MANIFEST
 from txt2img.search import TextImageSearch
@@ -205,6 +205,8 @@ def _known(search: TextImageSearch) -> dict[str, int]:
     index = search.index_
     if index is None or not len(index):
         return {}
+    if CHANGED not in index.metadata_:
+        raise SavedFileError("the search of the album was not saved by an album: take another folder as home")
     return dict(zip(index.ids_.tolist(), index.metadata_[CHANGED].tolist()))
 
 

@@ -202,6 +202,10 @@ def test_leaving_out_all_photographs_is_an_error(folder):
             "image_id=1, which is",
         ),
         ("t.json", '{"images": [], "annotations": []}', "holds no caption"),
+        ("t.json", "[" * 100_000, "is not JSON: maximum recursion depth"),
+        ("t.json", "1" * 5000, "is not JSON: Exceeds the limit"),
+        ("t.json", '{"images": [{"id": 1, "file_name": 2}], "annotations": []}', "not int"),
+        ("t.json", '{"images": [], "annotations": [{"image_id": [], "caption": "x"}]}', "unhashable"),
         ("t.token", "a.jpg#0\tone\nb.PNG two\n", "line 2: expected 'name.jpg#0<TAB>caption'"),
         ("t.txt", "one sentence\n", "begins with 'one sentence\\\\n', which is no known format"),
         ("t.txt", "", "no known format"),
@@ -211,6 +215,14 @@ def test_files_of_another_form_are_refused(folder, name, content, message):
     (folder / name).write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         load_captions(folder / name)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\ud800", "\0", "a.jpg/b.jpg"])
+def test_names_that_no_file_can_have_are_of_missing_photographs(folder, name):
+    images, notes = [{"id": 1, "file_name": name}], [{"image_id": 1, "caption": "x"}]
+    (folder / "t.json").write_text(json.dumps({"images": images, "annotations": notes}))
+    with pytest.raises(FileNotFoundError, match="1 of 1 captioned photographs are not in"):
+        load_captions(folder / "t.json")
 
 
 def test_files_in_another_encoding_are_refused(folder):

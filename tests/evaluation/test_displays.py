@@ -557,6 +557,13 @@ def test_file_that_cannot_be_read(tmp_path, content):
         contact_sheet([("x", [(path, "", None)])])
 
 
+def test_postscript_which_pillow_has_another_program_draw_is_not_opened(tmp_path):
+    path = tmp_path / "drawing.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(UnreadablePhotographError, match="cannot identify image file"):
+        contact_sheet([("x", [(path, "", None)])])
+
+
 def test_truncated_file(tmp_path):
     path = tmp_path / "half.jpg"
     PIL_Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)).save(path)

@@ -150,6 +150,9 @@ def test_equal_photographs_come_in_the_order_of_arrival_and_as_one_group(new_ind
     assert ids[0, 0] == (20, 21, 22, 23)
     assert [len(own) for own in ids[0]] == [4, 1, 1]
     assert (np.diff(scores) <= 0).all()
+    scores, ids = index.search(query, k=2, group_duplicates=-1)  # all are near enough to be one group
+    assert (len(ids[0, 0]), ids[0, 1]) == (44, ())
+    assert (scores[0, 1], scores.dtype) == (-np.inf, np.float32)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -42,7 +42,7 @@ def found(index, where):
         (pd.Series([False, True, True, False]), "bc"),
         ([], ""),
     ],
-    ids=repr,
+    ids=lambda value: "ids" if isinstance(value, set) else repr(value),
 )
 def test_what_meets_a_condition_is_found(index, where, expected):
     assert found(index, where) == set(expected)

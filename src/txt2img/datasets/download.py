@@ -1,5 +1,6 @@
 """Downloads that go on where they were cut off, and are compared with their checksums."""
 
+import errno
 import hashlib
 import http.client
 import os
@@ -15,6 +16,7 @@ from txt2img.exceptions import DownloadError
 CHUNK = 2**18
 TIMEOUT = 30  # seconds without a byte
 N_TRIES = 5
+_OF_THE_DISK = (errno.EACCES, errno.EFBIG, errno.ENOSPC, errno.EPERM, errno.EROFS)
 PAUSE = 1  # second after the first failure, twice as long after each further one
 
 
@@ -69,6 +71,8 @@ def download(
                 raise _failure(url, file, f"the server answers {error.code} {error.reason}") from error
             reason: Exception = error
         except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in _OF_THE_DISK:
+                raise _failure(url, file, str(error)) from error
             reason = error
         there = part.stat().st_size if part.exists() else 0
         failures = failures + 1 if there <= before else 1  # what brings new bytes is no failure

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator
 from numbers import Integral
@@ -248,8 +249,6 @@ def read_coco_captions(path: StrPath) -> dict[str, list[str]]:
     name_of, annotations = _read_coco(path)
     captions_of: dict[str, list[str]] = {name: [] for name in name_of.values()}
     for image_id, caption in annotations:
-        if image_id not in name_of:
-            raise ValueError(f"{path}: a caption has image_id={image_id!r}, which is not among its images")
         if caption:
             captions_of[name_of[image_id]].append(caption)
     return {name: captions for name, captions in captions_of.items() if captions}
@@ -390,19 +389,23 @@ def _table_rows(path: StrPath, sep: str) -> Iterator[tuple[int, list[str]]]:
 
 def _read_coco(path: StrPath) -> tuple[dict[Any, str], list[tuple[Any, str]]]:
     """Give the name of the photograph of every id, and the pairs of id and caption."""
+    text = "".join(_lines(path))
     try:
-        data = json.loads("".join(_lines(path)))
-    except json.JSONDecodeError as error:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     try:
-        name_of = {image["id"]: image["file_name"] for image in data["images"]}
+        name_of = {image["id"]: os.fspath(image["file_name"]) for image in data["images"]}
         annotations = [(note["image_id"], note["caption"].strip()) for note in data["annotations"]]
+        stray = [image_id for image_id, _ in annotations if image_id not in name_of]
     except (AttributeError, KeyError, TypeError) as error:
         found = sorted(data) if isinstance(data, dict) else type(data).__name__
         raise ValueError(
             f"{path} is not in the format of COCO captions (images with id and file_name, annotations with "
             f"image_id and caption): {error!r}; it holds {found}"
         ) from error
+    if stray:
+        raise ValueError(f"{path}: a caption has image_id={stray[0]!r}, which is not among its images")
     return name_of, annotations
 
 
@@ -418,7 +421,7 @@ def _captioned_photographs(
     if not captions_of:
         raise ValueError(f"{path} holds no caption")
     folder = _images_folder(path, images)
-    absent = [name for name in captions_of if not (folder / name).is_file()]
+    absent = [name for name in captions_of if not os.path.isfile(folder / name)]
     if absent and (missing == "raise" or len(absent) == len(captions_of)):
         shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
         raise FileNotFoundError(

@@ -71,15 +71,19 @@ def load_onnx(path: str) -> OnnxBackbone:
         If there is no such file, or it is no network of pictures.
     """
     session = open_session(path)
-    shape = session.get_inputs()[0].shape
-    if len(session.get_inputs()) != 1 or len(shape) != 4:
-        shapes = [each.shape for each in session.get_inputs()]
+    try:
+        shapes = [each.shape for each in session.get_inputs() if each.name]
+        widths = [each.shape[1] for each in session.get_outputs()[:1] if len(each.shape) > 1]
+    except UnicodeDecodeError as error:
+        message = f"backbone={path!r} is no network that ONNX Runtime reads: {error}"
+        raise UnknownBackboneError(message) from error
+    if len(shapes) != 1 or len(shapes[0]) != 4:
         raise UnknownBackboneError(
             f"backbone={path!r} takes inputs of shapes {shapes}: it must take one, (n, 3, side, side)"
         )
-    side = shape[2] if isinstance(shape[2], int) else _DEFAULT_SIDE
+    side = shapes[0][2] if isinstance(shapes[0][2], int) else _DEFAULT_SIDE
     preprocessing = Preprocessing().at(side)
-    width = session.get_outputs()[0].shape[1]
+    width = widths[0] if widths else None
     return OnnxBackbone(
         os.path.basename(path), path, preprocessing, n_features=width if isinstance(width, int) else None
     )

@@ -130,7 +130,7 @@ class DescriptorStore:
             "SELECT description, count(*) FROM descriptors JOIN settings ON settings.id = settings "
             "GROUP BY settings.id ORDER BY settings.id"
         )
-        return [(json.loads(description), count) for description, count in rows]
+        return [(self._read_settings(description), count) for description, count in rows]
 
     def prune(
         self, *, backbone: str | None = None, older_than: float | None = None, missing: bool = False
@@ -164,7 +164,7 @@ class DescriptorStore:
             ids = [
                 number
                 for number, description in self._query("SELECT id, description FROM settings")
-                if json.loads(description)["backbone"] == backbone
+                if self._read_settings(description).get("backbone") == backbone
             ]
             conditions.append(f"settings IN ({','.join(map(str, ids))})")
         if older_than is not None:
@@ -172,7 +172,7 @@ class DescriptorStore:
             values.append(time.time() - older_than * 86_400)
         with self._writing() as write:
             if missing:
-                paths = write("SELECT DISTINCT path FROM files").fetchall()
+                paths = write("SELECT DISTINCT path FROM files WHERE typeof(path) = 'blob'").fetchall()
                 gone = [(path,) for (path,) in paths if not os.path.exists(os.fsdecode(path))]
                 write("CREATE TEMP TABLE was AS SELECT DISTINCT photograph FROM files")
                 self._database.executemany("DELETE FROM files WHERE path = ?", gone)
@@ -256,7 +256,8 @@ class DescriptorStore:
                 f"WHERE settings = ? AND photograph IN ({','.join('?' * len(some))})"
             )
             for photograph, descriptor, checksum in self._query(sql, (settings[0], *some)):
-                if checksum == _checksum(settings, photograph, descriptor):
+                is_blob = isinstance(descriptor, bytes)
+                if is_blob and checksum == _checksum(settings, photograph, descriptor):
                     found[photograph] = np.frombuffer(descriptor, "<f4")
                 else:
                     damaged.append((settings[0], photograph))
@@ -366,6 +367,15 @@ class DescriptorStore:
                     raise
                 time.sleep(0.01)
 
+    def _read_settings(self, description: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads(description))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SavedFileError(
+                f"the descriptor store {self.file} is damaged: it holds the settings {description!r}. Move "
+                "it away, and photographs are described anew"
+            ) from error
+
     def _write_seen(self) -> None:
         with self._lock:
             seen, self._seen = self._seen, []
@@ -393,7 +403,7 @@ class DescriptorStore:
     def _clear_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise SavedFileError(
                 f"the descriptor store {self.file} cannot be used: {error}. If the disk is neither full nor "
                 "read-only and no other process holds the file, it is damaged: move it away, and photographs "

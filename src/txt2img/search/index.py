@@ -492,10 +492,10 @@ class ImageIndex(  # type: ignore[call-arg]
 
     def _restore_state(self, state: dict[str, Any]) -> None:
         catalogue, kept = Catalogue.of_state(state.pop("catalogue_")), state.pop("backend_")
-        for name, value in state.items():
-            setattr(self, name, value)
+        self.__dict__.update(state)
         backend = self._new_backend()
         backend.restore(kept)
         if backend.n_slots != catalogue.n_slots:
             raise ValueError("there are not as many descriptors as ids")
+        catalogue.remove(backend.lost(catalogue.slots))
         self._backend, self._catalogue = backend, catalogue

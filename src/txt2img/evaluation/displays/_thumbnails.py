@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PAPER = "#ffffff"
 MOUNT = "#f0f1f3"
+# Pillow knows others, some of which start other programs.
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
 FOCUS = (0.5, 0.35)  # heads are more often above the middle of a photograph than below it
 
 Photograph: TypeAlias = "StrPath | Image | Array"
@@ -27,9 +29,10 @@ def thumbnail(image: Photograph, pixels: tuple[int, int], *, crop: bool) -> Arra
     ops = import_optional("PIL.ImageOps", extra="plot", purpose="A picture of photographs")
     if isinstance(image, (str, os.PathLike)):
         try:
-            with pil.open(image) as file:
+            pil.init()
+            with pil.open(image, formats=[each for each in FORMATS if each in pil.OPEN]) as file:
                 return thumbnail(ops.exif_transpose(file), pixels, crop=crop)
-        except (OSError, SyntaxError, pil.DecompressionBombError) as error:
+        except Exception as error:  # a decoder may raise almost anything on a damaged file
             raise UnreadablePhotographError(f"cannot read the photograph {str(image)!r}: {error}") from error
     picture = image if isinstance(image, pil.Image) else pil.fromarray(_as_bytes(image))
     picture = picture.convert("RGBA")

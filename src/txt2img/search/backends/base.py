@@ -135,6 +135,10 @@ class Backend(ABC):
     def bias(self, slots: Array | None = None) -> Array | None:
         """Give the biases in slots, by default all, or None if there are none."""
 
+    def lost(self, slots: Array) -> Array:
+        """Give those of the slots in which nothing is any more, by a removal that was not saved."""
+        return slots[:0]
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """Give what is to be saved, a dict whose names end with an underscore."""

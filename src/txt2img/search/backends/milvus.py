@@ -1,6 +1,8 @@
 """Search in a file of Milvus Lite or in a Milvus cluster."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -68,8 +70,10 @@ class MilvusBackend(Backend):
             raise ValueError(f'dtype={dtype!r} does not go with backend="milvus": take dtype="float32"')
         self.n_features, self.euclidean, self.has_bias = n_features, euclidean, has_bias
         self.uri, self.token, self.index_type = uri, token, index_type
-        self.collection = collection or f"photographs_{secrets.token_hex(8)}"
+        self.collection = collection or _new_name()
         self._n_slots = 0
+        self._field: str | None = None
+        self._left: str | None = None
         self._connect()
 
     @property
@@ -85,26 +89,49 @@ class MilvusBackend(Backend):
         try:
             self._put(slots, descriptors, bias)
         except BaseException:
-            self.remove(slots)
+            self._delete(slots)
             raise
         self._n_slots += len(descriptors)
 
     def update(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         """See `Backend`."""
-        self._put(slots, descriptors, bias)
+        with self._put_back(slots):
+            self._put(slots, descriptors, bias)
 
     def remove(self, slots: Array) -> None:
         """See `Backend`."""
-        for start in range(0, len(slots), MOST_SLOTS_NAMED):
-            self._client.delete(self.collection, ids=slots[start : start + MOST_SLOTS_NAMED].tolist())
+        with self._put_back(slots):
+            self._delete(slots)
 
     def compact(self, slots: Array) -> None:
-        """See `Backend`. Descriptors move to their new slots block by block, each into one already free."""
-        n_before, self._n_slots = self._n_slots, len(slots)
-        for start in range(0, len(slots), ROWS_AT_ONCE):
-            own = slots[start : start + ROWS_AT_ONCE]
-            self._put(np.arange(start, start + len(own)), self.descriptors(own), self.bias(own))
-        self.remove(np.arange(len(slots), n_before))
+        """See `Backend`. The collection of before stays until the next time, as a saved index may need it."""
+        before = self.fork()
+        self.collection, self._left = _new_name(), before.collection
+        self._make_collection()
+        try:
+            for start in range(0, len(slots), ROWS_AT_ONCE):
+                own = slots[start : start + ROWS_AT_ONCE]
+                self._put(np.arange(start, start + len(own)), before.descriptors(own), before.bias(own))
+        except BaseException:
+            self._client.drop_collection(self.collection)
+            raise
+        self._n_slots = len(slots)
+        if before._left:
+            self._client.drop_collection(before._left)
+
+    def lost(self, slots: Array) -> Array:
+        """See `Backend`."""
+        (counted,) = self._client.query(self.collection, filter=self._own, output_fields=["count(*)"])
+        if counted["count(*)"] == len(slots):
+            return slots[:0]
+        there = [
+            entity["slot"]
+            for start in range(0, len(slots), ROWS_AT_ONCE)
+            for entity in self._client.get(
+                self.collection, ids=slots[start : start + ROWS_AT_ONCE].tolist(), output_fields=["slot"]
+            )
+        ]
+        return np.setdiff1d(slots, there)
 
     def search(
         self,
@@ -117,7 +144,7 @@ class MilvusBackend(Backend):
     ) -> Found:
         """See `Backend`; with a temperature the total is that of the 1,000 best."""
         n_looked_at = k if temperature is None else max(k, CANDIDATES_OF_TOTAL)
-        filters = [""]
+        filters = [self._own]
         if allowed is not None:
             chosen = np.flatnonzero(allowed)
             n_looked_at = min(n_looked_at, len(chosen))
@@ -162,13 +189,20 @@ class MilvusBackend(Backend):
     def state(self) -> dict[str, Any]:
         """See `Backend`."""
         self._client.flush(self.collection)
-        return {"uri_": self.uri, "collection_": self.collection, "n_slots_": self._n_slots}
+        names = {"collection_": self.collection, "field_": self._field, "left_": self._left}
+        return names | {"uri_": self.uri, "n_slots_": self._n_slots}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Backend`."""
         self.collection, self._n_slots = state["collection_"], state["n_slots_"]
+        self._field, self._left = state["field_"], state["left_"]
         if not self._client.has_collection(self.collection):
             raise ValueError(f"{self.uri} has no collection {self.collection!r}")
+        fields = self._client.describe_collection(self.collection)["fields"]
+        if self._field not in [field["name"] for field in fields]:
+            raise ValueError(
+                f"the collection {self.collection!r} of {self.uri} was filled anew after this index was saved"
+            )
 
     def _connect(self) -> None:
         pymilvus = import_optional("pymilvus", extra="milvus", purpose='backend="milvus"')
@@ -179,23 +213,44 @@ class MilvusBackend(Backend):
 
         if self._client.has_collection(self.collection):
             self._client.drop_collection(self.collection)
+        # Its name tells an index whether the collection is still the one that was saved with it.
+        self._field = f"vector_{secrets.token_hex(8)}"
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("slot", DataType.INT64, is_primary=True)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self.n_features + self.has_bias)
+        schema.add_field(self._field, DataType.FLOAT_VECTOR, dim=self.n_features + self.has_bias)
         index = self._client.prepare_index_params()
         metric = "L2" if self.euclidean else "IP"
-        index.add_index("vector", index_type=self.index_type, metric_type=metric)
+        index.add_index(self._field, index_type=self.index_type, metric_type=metric)
         # What was added is found by the next search.
         self._client.create_collection(
             self.collection, schema=schema, index_params=index, consistency_level="Strong"
         )
+
+    @property
+    def _own(self) -> str:
+        """Condition that leaves out what an addition left that was never finished, or not saved."""
+        return f"slot < {self._n_slots}"
+
+    @contextmanager
+    def _put_back(self, slots: Array) -> Iterator[None]:
+        """Put descriptors back as they were if what is done to them fails or is interrupted."""
+        before = self.descriptors(slots), self.bias(slots)
+        try:
+            yield
+        except BaseException:
+            self._put(slots, *before)
+            raise
+
+    def _delete(self, slots: Array) -> None:
+        for start in range(0, len(slots), MOST_SLOTS_NAMED):
+            self._client.delete(self.collection, ids=slots[start : start + MOST_SLOTS_NAMED].tolist())
 
     def _put(self, slots: Array, descriptors: Array, bias: Array | None) -> None:
         vectors = self._with_bias(descriptors, bias)
         for start in range(0, len(slots), ROWS_AT_ONCE):
             own = slice(start, start + ROWS_AT_ONCE)
             rows = [
-                {"slot": slot, "vector": vector} for slot, vector in zip(slots[own].tolist(), vectors[own])
+                {"slot": slot, self._field: vector} for slot, vector in zip(slots[own].tolist(), vectors[own])
             ]
             self._client.upsert(self.collection, rows)
 
@@ -209,8 +264,9 @@ class MilvusBackend(Backend):
         vectors = np.empty((len(slots), self.n_features + self.has_bias), np.float32)
         for start in range(0, len(slots), ROWS_AT_ONCE):
             own = slots[start : start + ROWS_AT_ONCE]
-            entities = self._client.get(self.collection, ids=own.tolist(), output_fields=["slot", "vector"])
-            by_slot = {entity["slot"]: entity["vector"] for entity in entities}
+            fields = ["slot", self._field]
+            entities = self._client.get(self.collection, ids=own.tolist(), output_fields=fields)
+            by_slot = {entity["slot"]: entity[self._field] for entity in entities}
             vectors[start : start + len(own)] = [by_slot[slot] for slot in own.tolist()]
         return vectors
 
@@ -220,3 +276,7 @@ class MilvusBackend(Backend):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, token=None)
         self._connect()
+
+
+def _new_name() -> str:
+    return f"photographs_{secrets.token_hex(8)}"
