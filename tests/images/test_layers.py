@@ -84,12 +84,12 @@ def test_parts_are_the_pooled_maps_layer_by_layer(resnet, photographs):
     last = resnet.layer4(third)
     featurizer = ImageFeaturizer(
         resnet, layers=("layer3", "last"), pooling=("mean", "max"), resolution=96, batch_size=2
-    ).set_params(normalize=False)
+    ).set_params(normalize=False, precision="float32")
     found = featurizer.fit_transform(photographs)
     np.testing.assert_allclose(found, pooled_by_hand(third, last), rtol=1e-3, atol=1e-4)
     assert featurizer.part_widths_ == [256, 256, 512, 512]
     turned = ImageFeaturizer(
-        resnet, layers=["last", "layer3"], pooling="max", resolution=96, normalize=False
+        resnet, layers=["last", "layer3"], pooling="max", resolution=96, normalize=False, precision="float32"
     ).fit_transform(photographs)
     np.testing.assert_allclose(turned, np.hstack([found[:, 1024:], found[:, 256:512]]), rtol=1e-3)
 
@@ -104,7 +104,7 @@ def test_offline_network_by_name(photographs):
     handle.remove()
     featurizer = ImageFeaturizer(
         "efficientnet_lite0", layers=("middle", "last"), pooling=("mean", "max"), framing="whole"
-    ).set_params(resolution=96, normalize=False)
+    ).set_params(resolution=96, normalize=False, precision="float32")
     found = featurizer.fit_transform(photographs)
     np.testing.assert_allclose(found, pooled_by_hand(blocks["last"], last), rtol=1e-3, atol=1e-3)
     assert found.shape == (3, featurizer.n_features_out_)
@@ -116,7 +116,8 @@ def test_last_map_includes_functions_that_are_no_modules(photographs):
     network = torchvision.models.DenseNet(4, (2, 2, 2, 2), 8).eval()
     network.classifier = torch.nn.Identity()
     expected = network.features(batch_of(photographs)).relu().amax((2, 3))
-    found = ImageFeaturizer(network, pooling="max", resolution=96, normalize=False).transform(photographs)
+    featurizer = ImageFeaturizer(network, pooling="max", resolution=96, normalize=False, precision="float32")
+    found = featurizer.transform(photographs)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 

@@ -88,7 +88,7 @@ def test_timm_descriptors_equal_its_own(monkeypatch):
     steps = timm.data.create_transform(**timm.data.resolve_model_data_config(network), is_training=False)
     with torch.no_grad():
         expected = network(torch.stack([steps(picture) for picture in PICTURES])).numpy()
-    found = ImageFeaturizer("timm:resnet18", normalize=False).transform(PICTURES)
+    found = ImageFeaturizer("timm:resnet18", normalize=False, precision="float32").transform(PICTURES)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 

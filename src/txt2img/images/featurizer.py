@@ -351,7 +351,7 @@ class ImageFeaturizer(
             )
         return descriptors
 
-    def get_feature_names_out(self, input_features: None = None) -> Array:
+    def get_feature_names_out(self, input_features: object = None) -> Array:
         """Name the numbers of a descriptor.
 
         Parameters
