@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from txt2img.images.backbones import Backbone
+from txt2img.images.backbone import Backbone
 from txt2img.images.preprocessing import Preprocessing
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "featurizer_throughput.py"

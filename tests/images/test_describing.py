@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import mean_colour
 
-from txt2img.images.backbones import CallableBackbone
+from txt2img.images.backbone import CallableBackbone
 from txt2img.images.describing import described_batches
 
 OPTIONS = {"device": "cpu", "precision": "float32", "max_pixels": 10**6, "normalized": False}

@@ -1,6 +1,7 @@
 """Photographs become descriptors."""
 
-from txt2img.images.backbones import OFFLINE_BACKBONES, Backbone, list_backbones, load_backbone
+from txt2img.images.backbone import Backbone
+from txt2img.images.backbones import OFFLINE_BACKBONES, list_backbones, load_backbone
 from txt2img.images.classes import class_descriptors
 from txt2img.images.featurizer import ImageFeaturizer
 from txt2img.images.reading import FailedPhotograph, list_photographs, read_photograph

@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 from txt2img._types import Array, Photograph
 from txt2img.exceptions import UnreadablePhotographError
-from txt2img.images.backbones import Backbone, CallableBackbone
+from txt2img.images.backbone import Backbone, CallableBackbone
 from txt2img.images.reading import KnownPhotograph, decode_photograph
 
 _BATCHES_AHEAD = 2

@@ -21,7 +21,8 @@ from txt2img._doc_link import DocLinkMixin
 from txt2img._progress import Progress
 from txt2img._types import Array, Photograph, StrPath
 from txt2img.exceptions import UnreadablePhotographError, WeightsUnavailableError
-from txt2img.images.backbones import Backbone, BackboneLike, CallableBackbone, part_widths, resolve_backbone
+from txt2img.images.backbone import Backbone, CallableBackbone
+from txt2img.images.backbones import BackboneLike, part_widths, resolve_backbone
 from txt2img.images.describing import DescribedBatch, describe_parts, described_batches
 from txt2img.images.devices import PRECISIONS, choose_device, choose_precision
 from txt2img.images.output import FileOutput, MemoryOutput

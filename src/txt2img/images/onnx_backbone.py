@@ -11,7 +11,7 @@ import numpy as np
 from txt2img._optional import import_optional
 from txt2img._types import Array
 from txt2img.exceptions import UnknownBackboneError
-from txt2img.images.backbones import Backbone
+from txt2img.images.backbone import Backbone
 from txt2img.images.preprocessing import Preprocessing
 
 _DEFAULT_SIDE = 224

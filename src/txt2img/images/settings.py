@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from txt2img.images.backbones import Backbone, CallableBackbone
+from txt2img.images.backbone import Backbone, CallableBackbone
 
 if TYPE_CHECKING:
     import torch
