@@ -70,6 +70,8 @@ def test_histogram_shares_the_queries_among_the_bins(ax):
     queries, chance = display.ax_.patches[-2:]
     np.testing.assert_allclose(queries.get_data().values, expected, atol=1e-12)
     np.testing.assert_allclose(chance.get_data().values, np.diff(display.edges) / 200)
+    for stairs in (queries, chance):
+        np.testing.assert_array_equal(stairs.get_data().edges, np.asarray(display.edges) + 0.5)
     assert chance.get_linestyle() == "--"
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
@@ -132,6 +134,7 @@ def test_curve_carries_recall_band_and_chance(ax):
     assert {(5, round(low, 9)), (5, round(high, 9))} <= corners
     np.testing.assert_allclose(display.chance_line_.get_ydata(), ks / 200)
     assert display.chance_line_.get_linestyle() == "--"
+    assert ax.get_ylim() == (0, 1)
 
 
 def test_several_reports_on_the_same_axes(ax):
@@ -200,11 +203,12 @@ def test_predictions_of_another_shape(predictions, ax):
 def test_comparison_shows_recall_interval_and_chance_of_each(ax):
     rng = np.random.default_rng(0)
     reports = {"words": report_of(rng.integers(1, 90, 80)), "sentences": report_of(rng.integers(1, 30, 80))}
-    display = RecallComparisonDisplay.from_reports(reports, ks=(1, 5, 20), level=0.8, ax=ax)
+    options = {"level": 0.8, "n_resamples": 50, "random_state": 1}
+    display = RecallComparisonDisplay.from_reports(reports, ks=(1, 5, 20), **options, ax=ax)
     for name, row, bars in zip(reports, range(2), display.bars_):
         expected = [reports[name].recall_at(k) for k in (1, 5, 20)]
         assert [bar.get_height() for bar in bars] == expected
-        low, high = reports[name].recall_interval((1, 5, 20), level=0.8)
+        low, high = reports[name].recall_interval((1, 5, 20), **options)
         np.testing.assert_array_equal([display.low[row], display.high[row]], [low, high])
     texts = {text.get_text() for text in ax.get_legend().get_texts()}
     assert texts == {"words", "sentences", "chance"}
@@ -212,6 +216,10 @@ def test_comparison_shows_recall_interval_and_chance_of_each(ax):
     assert [segment[0, 1] for segment in chance.get_segments()] == [1 / 200, 5 / 200, 20 / 200]
     edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in display.bars_ for bar in bars)
     assert all(end < start for (_, end), (start, _) in pairwise(edges))
+    np.testing.assert_allclose(np.reshape(edges, (3, 4)).mean(axis=1), ax.get_xticks(), atol=1e-12)
+    bottom, top = ax.get_ylim()
+    assert bottom == 0
+    assert top > display.high.max()
 
 
 def test_comparison_of_estimators(predictions, ax):
@@ -252,6 +260,8 @@ def test_calibrated_probabilities_lie_on_the_diagonal(confidence, ax):
         assert display.came_true[i] == pytest.approx(right[inside].mean())
         assert display.share[i] == pytest.approx(inside.mean())
     assert ax.get_title(loc="left").endswith(f"{expected_calibration_error(stated, right):.3f}")
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["share of the answers", "perfectly calibrated", "answers"]
 
 
 def test_answers_that_stand_and_fall_together_make_the_intervals_wider(confidence):
@@ -327,6 +337,8 @@ def test_hubness_puts_every_photograph_into_the_bin_of_its_count(ax):
     expected = [model.pmf(range(first, last + 1)).sum() for first, last in [(0, 0), (9, 16)]]
     heights = [segment[0, 1] for segment in chance.get_segments()]
     np.testing.assert_allclose([heights[0], heights[5]], expected, atol=1e-12)
+    middles = [np.mean(segment[:, 0]) for segment in chance.get_segments()]
+    np.testing.assert_allclose(middles, ax.get_xticks(), atol=1e-12)
 
 
 def test_hubness_and_calibration_of_a_search(captioned):
@@ -444,7 +456,7 @@ def test_sheet_keeps_its_parts_apart(n_rows):
     )
     figure.canvas.draw()
     (ax,) = figure.axes
-    page = ax.bbox
+    page = figure.bbox
     boxes = [artist.get_window_extent() for artist in (*ax.texts, *ax.images)]
     assert len(boxes) == n_rows * (2 + 3 + 3)
     assert all(
