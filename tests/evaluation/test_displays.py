@@ -57,6 +57,13 @@ def frames(figure):
     return [patch for patch in figure.axes[0].patches if patch.get_gid() == "right"]
 
 
+def edges_of_bars(containers):
+    """Left and right edges from left to right, of bars that do not overlap."""
+    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in containers for bar in bars)
+    assert all(end < start for (_, end), (start, _) in pairwise(edges))
+    return edges
+
+
 # Histogram of ranks
 
 
@@ -214,8 +221,7 @@ def test_comparison_shows_recall_interval_and_chance_of_each(ax):
     assert texts == {"words", "sentences", "chance"}
     chance = next(lines for lines in ax.collections if lines.get_label() == "chance")
     assert [segment[0, 1] for segment in chance.get_segments()] == [1 / 200, 5 / 200, 20 / 200]
-    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in display.bars_ for bar in bars)
-    assert all(end < start for (_, end), (start, _) in pairwise(edges))
+    edges = edges_of_bars(display.bars_)
     np.testing.assert_allclose(np.reshape(edges, (3, 4)).mean(axis=1), ax.get_xticks(), atol=1e-12)
     bottom, top = ax.get_ylim()
     assert bottom == 0
@@ -312,6 +318,7 @@ def test_hubness_of_an_index(hubness, ax):
     assert display.counts.sum() == 60 * 5
     shown = {bars.get_label(): sum(bar.get_height() for bar in bars) for bars in ax.containers}
     assert list(shown.values()) == pytest.approx([1] * len(shown))
+    assert len(edges_of_bars(ax.containers)) == len(shown) * len(ax.get_xticks())
     if hubness is None:
         assert display.uncorrected is None
         assert len(shown) == 1
@@ -376,7 +383,7 @@ def test_map_gives_every_photograph_a_square_of_its_own(ax):
 def test_map_of_what_is_a_grid_already(ax):
     grid = np.stack(np.meshgrid(np.arange(5), np.arange(4)), axis=-1).reshape(-1, 2)
     order = np.random.default_rng(0).permutation(20)
-    tilted = (grid * [2.0, 1.0])[order] @ [[0.8, 0.6], [-0.6, 0.8]]
+    tilted = (grid * [0.2, 0.1])[order] @ [[0.8, 0.6], [-0.6, 0.8]]
     display = GalleryMapDisplay.from_descriptors(
         tilted, [picture()] * 20, projection=PCA(2), aspect=5 / 4, ax=ax
     )

@@ -236,8 +236,9 @@ def test_best_preset_puts_the_sentence_beside_its_words(captioned):
     captions, descriptors = captioned
     search = TextImageSearch.from_preset("best", calibration_share=None)
     search.fit(descriptors[:60], captions[:60])
-    n_words = len(search.vectorizer_.named_transformers["words"].vocabulary_)
-    assert search.regressor_.n_features_in_ == n_words + 512
+    vectorizers = search.vectorizer_.named_transformers
+    assert isinstance(vectorizers["meaning"], SentenceVectorizer)
+    assert search.regressor_.n_features_in_ == len(vectorizers["words"].vocabulary_) + 512
     assert search.evaluate(descriptors[:60], captions[:60]).recall_at(1) > 0.5
 
 
