@@ -376,14 +376,15 @@ def test_map_gives_every_photograph_a_square_of_its_own(ax):
     pitch = page.shape[0] / 4
     assert page.shape[1] / 7 == pitch
     for (column, row), photo in zip(display.cells, photos):
-        middle = page[int((row + 0.45) * pitch), int((column + 0.45) * pitch)]
-        np.testing.assert_array_equal(middle, photo[0, 0])
+        for at in (0.05, 0.45):  # it is cropped to a square, so that it reaches the edges
+            pixel = page[int((row + at) * pitch), int((column + at) * pitch)]
+            np.testing.assert_array_equal(pixel, photo[0, 0])
 
 
 def test_map_of_what_is_a_grid_already(ax):
     grid = np.stack(np.meshgrid(np.arange(5), np.arange(4)), axis=-1).reshape(-1, 2)
     order = np.random.default_rng(0).permutation(20)
-    tilted = (grid * [0.2, 0.1])[order] @ [[0.8, 0.6], [-0.6, 0.8]]
+    tilted = (grid * [2.0, 1.0])[order] @ [[0.8, 0.6], [-0.6, 0.8]]
     display = GalleryMapDisplay.from_descriptors(
         tilted, [picture()] * 20, projection=PCA(2), aspect=5 / 4, ax=ax
     )
@@ -392,6 +393,17 @@ def test_map_of_what_is_a_grid_already(ax):
         assert (moved == grid[order][:, axis]).all() or (
             moved == grid[:, axis].max() - grid[order][:, axis]
         ).all()
+
+
+def test_map_is_the_same_at_any_scale():
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    large, small = (
+        GalleryMapDisplay.from_descriptors(
+            scale * points, [picture()] * 20, projection=PCA(2), ax=Figure().subplots()
+        )
+        for scale in (1, 0.01)
+    )
+    np.testing.assert_array_equal(large.cells, small.cells)
 
 
 def test_map_keeps_groups_together(ax):

@@ -25,7 +25,7 @@ from txt2img import (
 )
 from txt2img.datasets import load_sample_photographs, make_captioned_descriptors
 from txt2img.exceptions import UnknownWordsWarning
-from txt2img.search import Query
+from txt2img.search import Query, text_image_search
 
 # Where the subject of a test is another than the map and how sure it is.
 RIDGE_ALONE = {"regressor": TextToVisualRegressor(), "calibration_share": None}
@@ -443,6 +443,14 @@ class TestPhotographsAsFiles:
 
 
 class TestClassNames:
+    def test_the_backbone_asked_for_reads_the_photographs(self, monkeypatch):
+        monkeypatch.setattr(
+            text_image_search, "class_descriptors", lambda backbone: (np.eye(9), ["a cat"] * 9)
+        )
+        monkeypatch.setattr(TextImageSearch, "fit", lambda self, *classes: self)
+        search = TextImageSearch.from_class_names("efficientnet_lite0")
+        assert search.featurizer.backbone == "efficientnet_lite0"
+
     def test_a_cat_in_spanish_is_the_cat(self, class_name_search):
         assert class_name_search.query("un gato", k=1)[0].id.endswith("chelsea.png")
 
