@@ -53,6 +53,15 @@ def test_interval_follows_the_skewness():
     assert high[0] > plain[1]
 
 
+def test_interval_is_that_of_scipy_but_for_students_t():
+    values, n = np.random.default_rng(0).exponential(size=30) ** 2, 30
+    wider = scipy.stats.norm.ppf(0.975) / np.sqrt(n / (n - 1))
+    level = 2 * scipy.stats.t.cdf(wider, n - 1) - 1  # at which ours goes as far out as scipy's at 0.95
+    ends = bootstrap_intervals(values[:, np.newaxis], np.arange(n), level=level, n_resamples=10_000)
+    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=10_000, random_state=0)
+    assert np.ravel(ends) == pytest.approx(tuple(theirs.confidence_interval), rel=0.03)
+
+
 def test_figures_do_not_disturb_one_another():
     values = np.random.default_rng(0).random((60, 3))
     groups = np.repeat(range(20), 3)

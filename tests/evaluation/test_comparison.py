@@ -5,12 +5,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from txt2img.evaluation import RetrievalReport, compare
+from txt2img.evaluation import RetrievalReport, bootstrap_intervals, compare
 
 
-def report_of(n_better, photographs, ks=(1, 5), n_gallery=100):
+def report_of(n_better, photographs, ks=(1, 5), n_gallery=100, n_right=None):
     n_better = np.asarray(n_better)
-    return RetrievalReport(n_better, np.ones(len(n_better), int), ks, n_gallery, list(photographs))
+    n_tied = np.ones(len(n_better), int) if n_right is None else n_right
+    return RetrievalReport(n_better, n_tied, ks, n_gallery, list(photographs), n_right=n_right)
 
 
 def test_p_value_is_the_share_of_all_exchanges_of_whole_photographs():
@@ -28,10 +29,11 @@ def test_p_value_is_the_share_of_all_exchanges_of_whole_photographs():
     assert table["b"][row] == pytest.approx(np.mean(b + 1))
 
 
-def test_figures_are_those_of_the_reports():
+@pytest.mark.parametrize("n_right", [None, np.tile([1, 2, 3], 20)], ids=["one is right", "several"])
+def test_figures_are_those_of_the_reports(n_right):
     rng, photographs = np.random.default_rng(0), np.repeat(range(20), 3)
-    before = report_of(rng.integers(0, 30, size=60), photographs, ks=(1, 2, 5))
-    after = report_of(rng.integers(0, 10, size=60), photographs, ks=(1, 5, 10))
+    before = report_of(rng.integers(0, 30, size=60), photographs, ks=(1, 2, 5), n_right=n_right)
+    after = report_of(rng.integers(0, 10, size=60), photographs, ks=(1, 5, 10), n_right=n_right)
     table = compare(before, after, names=("words", "sentences"))
     assert table["figure"] == ["R@1", "R@5", "mean_rank", "MRR"]
     for name, report in (("words", before), ("sentences", after)):
@@ -73,6 +75,16 @@ def test_a_real_difference_is_found_and_the_same_search_differs_by_nothing():
     assert max(better["p_value"]) < 0.001
     assert better["low"][0] > 0
     assert better["high"][2] < 0
+
+
+def test_interval_is_that_of_the_bootstrap_over_photographs():
+    rng, photographs = np.random.default_rng(0), np.repeat(range(30), 2)
+    a, b = rng.integers(0, 30, size=60), rng.integers(0, 10, size=60)
+    options = {"level": 0.8, "n_resamples": 50, "random_state": 1}
+    table = compare(report_of(a, photographs), report_of(b, photographs), n_permutations=1, **options)
+    row = table["figure"].index("mean_rank")
+    low, high = bootstrap_intervals((b - a)[:, None], photographs, **options)
+    assert (table["low"][row], table["high"][row]) == pytest.approx((low[0], high[0]))
 
 
 def test_exchange_of_the_two_changes_the_sign_alone():

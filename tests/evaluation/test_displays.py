@@ -57,6 +57,13 @@ def frames(figure):
     return [patch for patch in figure.axes[0].patches if patch.get_gid() == "right"]
 
 
+def edges_of_bars(containers):
+    """Left and right edges from left to right, of bars that do not overlap."""
+    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in containers for bar in bars)
+    assert all(end < start for (_, end), (start, _) in pairwise(edges))
+    return edges
+
+
 # Histogram of ranks
 
 
@@ -70,6 +77,8 @@ def test_histogram_shares_the_queries_among_the_bins(ax):
     queries, chance = display.ax_.patches[-2:]
     np.testing.assert_allclose(queries.get_data().values, expected, atol=1e-12)
     np.testing.assert_allclose(chance.get_data().values, np.diff(display.edges) / 200)
+    for stairs in (queries, chance):
+        np.testing.assert_array_equal(stairs.get_data().edges, np.asarray(display.edges) + 0.5)
     assert chance.get_linestyle() == "--"
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
@@ -132,6 +141,7 @@ def test_curve_carries_recall_band_and_chance(ax):
     assert {(5, round(low, 9)), (5, round(high, 9))} <= corners
     np.testing.assert_allclose(display.chance_line_.get_ydata(), ks / 200)
     assert display.chance_line_.get_linestyle() == "--"
+    assert ax.get_ylim() == (0, 1)
 
 
 def test_several_reports_on_the_same_axes(ax):
@@ -200,18 +210,22 @@ def test_predictions_of_another_shape(predictions, ax):
 def test_comparison_shows_recall_interval_and_chance_of_each(ax):
     rng = np.random.default_rng(0)
     reports = {"words": report_of(rng.integers(1, 90, 80)), "sentences": report_of(rng.integers(1, 30, 80))}
-    display = RecallComparisonDisplay.from_reports(reports, ks=(1, 5, 20), level=0.8, ax=ax)
+    options = {"level": 0.8, "n_resamples": 50, "random_state": 1}
+    display = RecallComparisonDisplay.from_reports(reports, ks=(1, 5, 20), **options, ax=ax)
     for name, row, bars in zip(reports, range(2), display.bars_):
         expected = [reports[name].recall_at(k) for k in (1, 5, 20)]
         assert [bar.get_height() for bar in bars] == expected
-        low, high = reports[name].recall_interval((1, 5, 20), level=0.8)
+        low, high = reports[name].recall_interval((1, 5, 20), **options)
         np.testing.assert_array_equal([display.low[row], display.high[row]], [low, high])
     texts = {text.get_text() for text in ax.get_legend().get_texts()}
     assert texts == {"words", "sentences", "chance"}
     chance = next(lines for lines in ax.collections if lines.get_label() == "chance")
     assert [segment[0, 1] for segment in chance.get_segments()] == [1 / 200, 5 / 200, 20 / 200]
-    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in display.bars_ for bar in bars)
-    assert all(end < start for (_, end), (start, _) in pairwise(edges))
+    edges = edges_of_bars(display.bars_)
+    np.testing.assert_allclose(np.reshape(edges, (3, 4)).mean(axis=1), ax.get_xticks(), atol=1e-12)
+    bottom, top = ax.get_ylim()
+    assert bottom == 0
+    assert top > display.high.max()
 
 
 def test_comparison_of_estimators(predictions, ax):
@@ -252,6 +266,8 @@ def test_calibrated_probabilities_lie_on_the_diagonal(confidence, ax):
         assert display.came_true[i] == pytest.approx(right[inside].mean())
         assert display.share[i] == pytest.approx(inside.mean())
     assert ax.get_title(loc="left").endswith(f"{expected_calibration_error(stated, right):.3f}")
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["share of the answers", "perfectly calibrated", "answers"]
 
 
 def test_answers_that_stand_and_fall_together_make_the_intervals_wider(confidence):
@@ -302,6 +318,7 @@ def test_hubness_of_an_index(hubness, ax):
     assert display.counts.sum() == 60 * 5
     shown = {bars.get_label(): sum(bar.get_height() for bar in bars) for bars in ax.containers}
     assert list(shown.values()) == pytest.approx([1] * len(shown))
+    assert len(edges_of_bars(ax.containers)) == len(shown) * len(ax.get_xticks())
     if hubness is None:
         assert display.uncorrected is None
         assert len(shown) == 1
@@ -327,6 +344,8 @@ def test_hubness_puts_every_photograph_into_the_bin_of_its_count(ax):
     expected = [model.pmf(range(first, last + 1)).sum() for first, last in [(0, 0), (9, 16)]]
     heights = [segment[0, 1] for segment in chance.get_segments()]
     np.testing.assert_allclose([heights[0], heights[5]], expected, atol=1e-12)
+    middles = [np.mean(segment[:, 0]) for segment in chance.get_segments()]
+    np.testing.assert_allclose(middles, ax.get_xticks(), atol=1e-12)
 
 
 def test_hubness_and_calibration_of_a_search(captioned):
@@ -357,8 +376,9 @@ def test_map_gives_every_photograph_a_square_of_its_own(ax):
     pitch = page.shape[0] / 4
     assert page.shape[1] / 7 == pitch
     for (column, row), photo in zip(display.cells, photos):
-        middle = page[int((row + 0.45) * pitch), int((column + 0.45) * pitch)]
-        np.testing.assert_array_equal(middle, photo[0, 0])
+        for at in (0.05, 0.45):  # it is cropped to a square, so that it reaches the edges
+            pixel = page[int((row + at) * pitch), int((column + at) * pitch)]
+            np.testing.assert_array_equal(pixel, photo[0, 0])
 
 
 def test_map_of_what_is_a_grid_already(ax):
@@ -373,6 +393,17 @@ def test_map_of_what_is_a_grid_already(ax):
         assert (moved == grid[order][:, axis]).all() or (
             moved == grid[:, axis].max() - grid[order][:, axis]
         ).all()
+
+
+def test_map_is_the_same_at_any_scale():
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    large, small = (
+        GalleryMapDisplay.from_descriptors(
+            scale * points, [picture()] * 20, projection=PCA(2), ax=Figure().subplots()
+        )
+        for scale in (1, 0.01)
+    )
+    np.testing.assert_array_equal(large.cells, small.cells)
 
 
 def test_map_keeps_groups_together(ax):
@@ -444,7 +475,7 @@ def test_sheet_keeps_its_parts_apart(n_rows):
     )
     figure.canvas.draw()
     (ax,) = figure.axes
-    page = ax.bbox
+    page = figure.bbox
     boxes = [artist.get_window_extent() for artist in (*ax.texts, *ax.images)]
     assert len(boxes) == n_rows * (2 + 3 + 3)
     assert all(

@@ -112,6 +112,7 @@ def test_table_shows_found_interval_and_chance():
     low, high = report.recall_interval(1)
     table = str(report)
     assert table.splitlines()[0] == "100 queries, 100 photographs"
+    assert table.splitlines()[1].split() == ["found", "95", "%", "interval", "chance"]
     assert table.splitlines()[2].split() == f"R@1 50.0 % {100 * low:.1f} to {100 * high:.1f} % 1.0 %".split()
     assert "median rank" in table
     assert len({len(line) for line in table.splitlines()[1:]}) == 1

@@ -60,6 +60,7 @@ def test_constant_prediction_scores_chance(descriptors, dtype):
     y_true = descriptors[0].astype(dtype)
     for value in (0, 1):
         assert recall_at_k_score(y_true, np.full_like(y_true, value), k=3) == pytest.approx(3 / 30)
+        assert recall_at_k_score(y_true, np.full_like(y_true, value)) == pytest.approx(5 / 30)
 
 
 def test_grid_search_over_a_text_pipeline():

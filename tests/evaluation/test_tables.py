@@ -108,6 +108,7 @@ def test_a_cell_of_latex_stays_one_cell():
     assert r"\textbackslash{}input\{/etc/passwd\} 50 \%" in body[4]
     assert not any("\\input{" in line for line in body)
     assert table.startswith(r"\begin{tabular}{l}")
+    assert table.endswith(r"\end{tabular}")
 
 
 def test_data_leave_as_they_are():
@@ -177,6 +178,7 @@ def test_slices_are_reports_of_their_queries(report):
     assert slices["R@1 high"][1] == pytest.approx(spanish.recall_interval(1)[1]) != 0
     assert slices["mean_rank"] == [1, 6]
     assert "0.0 % (0.0 to " in str(slices)
+    assert "mean rank" in str(slices)
 
 
 def test_numbers_of_many_values_are_parted_into_bins(report):
@@ -232,6 +234,8 @@ def test_report_as_json(report):
     assert data["chance"] == report.chance
     assert data["intervals"]["R@1"] == pytest.approx(list(report.recall_interval(1)))
     assert data["queries"]["rank"] == report.ranks.tolist()
+    for name in ("direction", "n_queries", "n_gallery", "hubness", "calibration_error", "brier_score"):
+        assert data[name] == getattr(report, name)
     assert "queries" not in json.loads(report.to_json())
 
 

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from txt2img import ImageIndex
 from txt2img.exceptions import SavedFileError
 from txt2img.search.backends import faiss as faiss_module
+from txt2img.search.backends.exact import ExactBackend
 
 METRICS = ("cosine", "euclidean", "inner_product")
 N = 60
@@ -37,6 +38,7 @@ def same_answers(ours, theirs, queries, **options):
     """Same photographs in the same order, with the same scores, up to the precision of what is kept."""
     scores, ids = ours.search(queries, **options)
     expected, expected_ids = theirs.search(queries, **options)
+    assert scores.dtype == np.float32
     assert_allclose(scores, expected, atol={"float32": 1e-3, "float16": 1e-2, "int8": 0.15}[ours.dtype])
     if ours.dtype == "float32":
         assert_array_equal(ids, expected_ids)
@@ -187,11 +189,35 @@ def interrupt(*arguments):
 
 def test_faiss_chooses_by_size(monkeypatch):
     monkeypatch.setattr(faiss_module, "MOST_IN_FLAT", 50)
+    monkeypatch.setattr(faiss_module, "MOST_IN_HNSW", 51)
+    monkeypatch.setattr(faiss_module, "FEWEST_IN_IVFPQ", 40)
+    monkeypatch.setattr(faiss_module, "CODE_BITS", 4)
     index = ImageIndex(backend="faiss").fit(rows(50))
     assert index._backend._kind == "flat"
-    index.add(rows(1, seed=1))
+    for seed, kind in ((1, "hnsw"), (2, "ivfpq")):
+        index.add(rows(1, seed=seed))
+        assert index._backend._kind == kind
+        assert_array_equal(index.predict(rows(9)), np.arange(9))
+
+
+@pytest.mark.parametrize("correction", [1.0, 0.5])
+def test_what_faiss_finds_is_not_sought_again(correction, monkeypatch):
+    gallery, queries, bank = rows(N), rows(6, seed=1), rows(40, seed=2)
+    index = ImageIndex(backend="faiss", hubness="csls").fit(gallery, bank=bank)
+    monkeypatch.setattr(ExactBackend, "search", None)
+    assert index.search(queries, k=5, correction=correction)[1].shape == (6, 5)
+
+
+def test_parameters_of_the_backend_reach_it():
+    index = ImageIndex(backend="faiss", backend_params={"kind": "hnsw"}).fit(rows(3))
     assert index._backend._kind == "hnsw"
-    assert_array_equal(index.predict(rows(9)), np.arange(9))
+
+
+def test_the_few_that_a_strict_condition_leaves_are_found_exactly():
+    gallery, queries = rows(2000), rows(50, seed=1)
+    hasty = {"kind": "hnsw", "n_links": 2, "ef_search": 1}  # by itself the graph would miss some of them
+    ours, exact = ImageIndex(backend="faiss", backend_params=hasty).fit(gallery), ImageIndex().fit(gallery)
+    same_answers(ours, exact, queries, k=1, where=range(90))
 
 
 def test_milvus_says_what_it_cannot(tmp_path):

@@ -54,7 +54,7 @@ def test_blocks_change_nothing(monkeypatch):
     expected = whole.probabilities(queries, index, ids)
     monkeypatch.setattr(confidence, "BLOCK_BYTES", 8 * 20 * 7)
     blockwise = ConfidenceCalibrator().fit(queries, index, right)
-    assert_allclose(blockwise.temperature_, whole.temperature_, rtol=0.05)
+    assert_allclose(blockwise.temperature_, whole.temperature_, rtol=0.005)
     assert_allclose(whole.probabilities(queries, index, ids), expected, rtol=1e-5)
 
 

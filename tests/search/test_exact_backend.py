@@ -85,6 +85,11 @@ def test_descriptors_are_what_is_kept(dtype):
     assert_allclose(scores, np.take_along_axis(gallery[:4] @ kept.T, ids, axis=1), rtol=1e-4, atol=1e-4)
 
 
+def test_eight_bits_hold_a_row_of_zeros():
+    index = ImageIndex("inner_product", dtype="int8").fit([[0, 0], [1, 2]])
+    assert_array_equal(index.descriptors_[0], [0, 0])
+
+
 def test_adding_one_by_one_does_not_copy_everything_each_time(monkeypatch):
     copied, make_room = [], np.empty
     index = ImageIndex("inner_product").fit(np.ones((1, 4)))

@@ -124,7 +124,8 @@ def test_kneighbors_and_predict_agree_with_search(metric):
     [
         ["a.jpg", "b/ñandú.jpg", ""],
         [7, -1, 3],
-        [2**63, 2**70, 0],  # 64 bits do not hold them
+        [2**63, 0, 1],  # 64 bits do not hold it
+        [-(2**63) - 1, 2**70, 0],
         [("album", 1), ("album", 2), ("other", 1)],
         [("album", 1, 2), ("album", 2, 3), ("other", 1, 4)],  # as many as each is long
         [Path("a.jpg"), Path("b.jpg"), "a.jpg"],

@@ -66,6 +66,12 @@ def root_of(array):
     return array
 
 
+def test_ids_may_be_names_of_files_that_are_no_text(tmp_path):
+    ids = ["caf\udce9.jpg", "ñ.jpg"]
+    ImageIndex().fit(np.eye(2), ids=ids).save(tmp_path)
+    assert ImageIndex.load(tmp_path).ids_.tolist() == ids
+
+
 def test_loading_reads_neither_descriptors_nor_ids(mapped, tmp_path, monkeypatch):
     new_index().save(tmp_path)
     read, read_bytes = [], Path.read_bytes

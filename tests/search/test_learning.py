@@ -138,6 +138,16 @@ def test_no_more_are_set_aside_than_a_temperature_needs(captioned, remembered, m
     assert [len(each) for each in asked + learned] == [25, 275, 300]
 
 
+@pytest.mark.parametrize(
+    ("n", "share", "enough"), [(100, 0.2, True), (95, 0.2, False), (100, 0.8, True), (95, 0.8, False)]
+)
+def test_a_temperature_takes_twenty_photographs_that_are_set_aside_and_as_many_others(
+    captioned, n, share, enough
+):
+    search = fit_ridge(captioned, n, calibration_share=share)
+    assert (search.calibrator_ is not None) is enough
+
+
 def test_photographs_without_captions_say_nothing_about_confidence(captioned, remembered):
     _, asked = remembered
     captions, descriptors = captioned

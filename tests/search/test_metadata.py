@@ -48,6 +48,11 @@ def test_what_meets_a_condition_is_found(index, where, expected):
     assert found(index, where) == set(expected)
 
 
+def test_what_is_kept_is_of_pythons_own_types():
+    index = ImageIndex().fit(np.eye(3), metadata={"mixed": [np.int64(5), np.str_("a"), None]})
+    assert [type(value) for value in index.metadata_["mixed"]] == [int, str, type(None)]
+
+
 @pytest.mark.parametrize(
     ("where", "error", "message"),
     [

@@ -35,6 +35,11 @@ def test_equal_photographs_are_neighbours_but_none_is_its_own():
     assert (rows != np.arange(6)[:, None]).all()
 
 
+def test_neighbours_among_the_photographs_are_not_corrected_for_hubness():
+    corrected = ImageIndex(hubness="csls").fit(X, bank=X + 1.0)
+    assert_allclose(corrected.kneighbors()[0], ImageIndex().fit(X).kneighbors()[0], atol=1e-6)
+
+
 def test_rows_count_what_is_there_only():
     index = ImageIndex("euclidean").fit(X).remove([0, 5])
     rows = index.kneighbors(X[[3]], 1, return_distance=False)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import mean_colour
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import normalize
@@ -24,7 +25,7 @@ from txt2img import (
 )
 from txt2img.datasets import load_sample_photographs, make_captioned_descriptors
 from txt2img.exceptions import UnknownWordsWarning
-from txt2img.search import Query
+from txt2img.search import Query, text_image_search
 
 # Where the subject of a test is another than the map and how sure it is.
 RIDGE_ALONE = {"regressor": TextToVisualRegressor(), "calibration_share": None}
@@ -145,15 +146,16 @@ def test_evaluation_with_photographs_that_nobody_captioned_in_the_gallery(search
 
 def test_evaluation_tells_texts_known_words_and_what_came_instead(search, captioned):
     captions, descriptors = captioned
-    own = [[own[0], f"{own[1]} zzz", "zzz"] for own in captions[250:]]
+    own = [[own[0], f"{own[1]} zzz", "zzz", "?!"] for own in captions[250:]]
+    kinds = ["known", "half", "unknown", "no words"]
     with pytest.warns(UnknownWordsWarning):
-        report = search.evaluate(descriptors[250:], own, columns={"kind": ["known", "half", "unknown"] * 50})
+        report = search.evaluate(descriptors[250:], own, columns={"kind": kinds * 50})
     assert report.columns["text"] == [sentence for sentences in own for sentence in sentences]
     known = report.slices("kind")
-    assert known["kind"] == ["known", "half", "unknown"]
+    assert known["kind"] == kinds
     assert known["mean_rank"][0] < known["mean_rank"][2]
-    shares = np.array(report.columns["known_words"]).reshape(50, 3)
-    assert (shares[:, 2] == 0).all()
+    shares = np.array(report.columns["known_words"]).reshape(50, 4)
+    assert (shares[:, 2:] == 0).all()
     assert (shares[:, 1] < 1).all()
     assert shares[:, 0].mean() > shares[:, 1].mean() > 0
     worst = report.worst(5)
@@ -234,8 +236,9 @@ def test_best_preset_puts_the_sentence_beside_its_words(captioned):
     captions, descriptors = captioned
     search = TextImageSearch.from_preset("best", calibration_share=None)
     search.fit(descriptors[:60], captions[:60])
-    n_words = len(search.vectorizer_.named_transformers["words"].vocabulary_)
-    assert search.regressor_.n_features_in_ == n_words + 512
+    vectorizers = search.vectorizer_.named_transformers
+    assert isinstance(vectorizers["meaning"], SentenceVectorizer)
+    assert search.regressor_.n_features_in_ == len(vectorizers["words"].vocabulary_) + 512
     assert search.evaluate(descriptors[:60], captions[:60]).recall_at(1) > 0.5
 
 
@@ -337,6 +340,9 @@ class TestPhotographsAsFiles:
         )
         search.fit(photograph_files, [f"{colour} wall" for colour in colours]).add(photograph_files)
         assert [hits[0].id for hits in search.query(colours, k=1)] == photograph_files
+        pictures = [Image.new("RGB", (20, 30), colour) for colour in colours]
+        search.remove(photograph_files).add(pictures, ids=colours)
+        assert [hits[0].id for hits in search.query(colours, k=1)] == colours
 
     @pytest.mark.parametrize(
         "featurizer",
@@ -437,6 +443,14 @@ class TestPhotographsAsFiles:
 
 
 class TestClassNames:
+    def test_the_backbone_asked_for_reads_the_photographs(self, monkeypatch):
+        monkeypatch.setattr(
+            text_image_search, "class_descriptors", lambda backbone: (np.eye(9), ["a cat"] * 9)
+        )
+        monkeypatch.setattr(TextImageSearch, "fit", lambda self, *classes: self)
+        search = TextImageSearch.from_class_names("efficientnet_lite0")
+        assert search.featurizer.backbone == "efficientnet_lite0"
+
     def test_a_cat_in_spanish_is_the_cat(self, class_name_search):
         assert class_name_search.query("un gato", k=1)[0].id.endswith("chelsea.png")
 
@@ -478,6 +492,11 @@ def test_broken_descriptors_are_named_and_leave_the_search_as_it_was(search, cap
     with pytest.raises(ValueError, match=message):
         getattr(search, method)(*arguments)
     assert state(search) == before
+
+
+def test_bad_bank_size_is_named(captioned):
+    with pytest.raises(ValueError, match="bank_size=0 must be a whole number of at least 1"):
+        TextImageSearch(bank_size=0).fit(captioned[1], captioned[0])
 
 
 def test_a_part_that_fails_leaves_the_fitted_search_as_it_was(search, captioned):
@@ -550,6 +569,14 @@ def test_unknown_words_are_named_and_answered_all_the_same(search):
         hits = search.query("Plaza Mayor", k=7)
     assert len({hit.id for hit in hits}) == 7
     assert np.isfinite([hit.score for hit in hits]).all()
+
+
+def test_near_duplicates_are_one_hit(search, captioned):
+    sentence, twin = captioned[0][250][0], search.index_.descriptors_[0]
+    search.index_.add([twin], ids=["twin"])
+    alone = search.query(sentence, k=50, group_duplicates=0.9999)
+    assert alone == search.query([sentence], k=50, group_duplicates=0.9999)[0]
+    assert {hit.id: hit.duplicates for hit in alone if hit.duplicates} == {250: ("twin",)}
 
 
 def test_k_larger_than_the_gallery(search, captioned):
