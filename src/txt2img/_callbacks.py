@@ -6,7 +6,7 @@ from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar
 
-__all__ = ["CallbackSupportMixin", "Steps", "one_task"]
+__all__ = ["CallbackSupportMixin", "Steps", "one_task", "what_is_told"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -66,6 +66,12 @@ def one_task(fit: Method) -> Method:
         return result
 
     return with_callbacks(told)
+
+
+def what_is_told(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """Give what the callbacks of an estimator are told of the data that it is fitted to."""
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
 
 
 class Steps:

@@ -13,7 +13,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
-from txt2img._callbacks import CallbackSupportMixin
+from txt2img._callbacks import CallbackSupportMixin, what_is_told
 from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array, Matrix, Seed
 from txt2img.mapping.visual_map import VisualMap, side_by_side
@@ -157,8 +157,7 @@ class MapEnsemble(
         names = [name for name, _ in self.estimators]
         self._validate_names(names)
         weights = self._checked_weights()
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        told = what_is_told(self, X, y, sample_weight)
         task = self._init_callback_context(max_subtasks=len(names)).call_on_fit_task_begin(**told)
         X, targets = validate_data(
             self,

@@ -20,7 +20,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from txt2img._callbacks import CallbackSupportMixin
+from txt2img._callbacks import CallbackSupportMixin, what_is_told
 from txt2img._doc_link import DocLinkMixin
 from txt2img._types import Array, Matrix, Seed
 from txt2img.mapping.closed_form import NormalEquations, check_alphas, fit_ridge, fit_ridge_path
@@ -251,8 +251,7 @@ class TextToVisualRegressor(
             that begins at ridge regression has a hidden layer or several alphas.
         """
         task = self._init_callback_context(max_subtasks=self.epochs if self.solver == "network" else 0)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        told = what_is_told(self, X, y, sample_weight)
         task.call_on_fit_task_begin(**told)
         self._initial_alpha()
         examples = checked_examples(self, X, y, groups, sample_weight, reset=True)
