@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from txt2img._types import Array
+from txt2img._vectors import are_not_empty
 from txt2img.search.answers import Answers, Hits, as_hits
 from txt2img.search.catalogue import Where
 from txt2img.search.query import Query, as_queries, query_vectors
@@ -32,7 +32,7 @@ def ask(
 
     def predict(sentences: list[str]) -> Array:
         text_vectors = search.vectorizer_.transform(sentences)
-        is_known.update(zip(sentences, _are_not_empty(text_vectors)))
+        is_known.update(zip(sentences, are_not_empty(text_vectors).tolist()))
         return search.regressor_.predict(text_vectors)
 
     vectors, text_shares = query_vectors(queries, predict, search.transform)
@@ -56,8 +56,3 @@ def ask(
         for query, its_hits in zip(own, hits):
             answers[query] = its_hits
     return Answers(answers, questions)
-
-
-def _are_not_empty(vectors: Any) -> list[bool]:
-    entries = np.diff(vectors.tocsr().indptr) if sp.issparse(vectors) else np.any(vectors, axis=1)
-    return (entries > 0).tolist()

@@ -10,6 +10,7 @@ from sklearn.preprocessing import normalize
 
 from txt2img._top_k import top_k
 from txt2img._types import Array
+from txt2img._vectors import are_not_empty
 from txt2img.captions.words import fold_accents, split_words
 from txt2img.exceptions import UnknownWordsWarning
 from txt2img.search.answers import Word
@@ -92,7 +93,7 @@ def word_directions(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownWordsWarning)
         vectors = vectorizer.transform(list(words))
-    known = np.flatnonzero(abs(vectors).sum(axis=1))
+    known = np.flatnonzero(are_not_empty(vectors))
     if not len(known):
         raise ValueError(
             "the vectorizer knows none of the words of the training captions by itself: "
