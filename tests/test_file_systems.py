@@ -23,7 +23,7 @@ from txt2img.evaluation import contact_sheet
 from txt2img.exceptions import DownloadError, SavedFileError
 
 if os.name != "posix":
-    pytest.skip("users and mounts are of POSIX", allow_module_level=True)
+    pytest.skip("the obstacles are made of seteuid and mount, which only POSIX has", allow_module_level=True)
 
 NOBODY = 65534
 PHOTOGRAPHS = [Image.new("RGB", (4, 4), (i, 2 * i, 0)) for i in range(40)]

@@ -103,7 +103,7 @@ def _fold_batch_norms(graph: GraphModule) -> None:
                 item.replace_all_uses_with(convolution)
 
 
-def _fold_padding(graph: torch.fx.GraphModule) -> None:
+def _fold_padding(graph: GraphModule) -> None:
     """Let convolutions put zeros around a map themselves, where that is done for them alone."""
     for node in graph.graph.nodes:
         if node.target is not _aten.convolution.default or node.args[6]:
