@@ -204,9 +204,10 @@ def test_another_temperature_comes_less_true(unseen, factor):
 
 
 def test_evaluation_states_the_probability_of_the_first_hit_of_each_query(search, captioned):
-    captions, descriptors = captioned[0][250:], captioned[1][250:]
+    captions, descriptors = [["zzz", *own[1:]] for own in captioned[0][250:]], captioned[1][250:]
     report = search.evaluate(descriptors, captions)
     assert report.confidence.shape == (250,)
+    assert_allclose(report.confidence[::5], 1 / 50)
     answers = search.query([sentence for own in captions for sentence in own], k=1)
     assert_allclose(report.confidence, [hits[0].probability for hits in answers], rtol=1e-4)
     assert_array_equal(report.first_is_right, [hits[0].id == i // 5 for i, hits in enumerate(answers)])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from txt2img._vectors import are_not_empty
 from txt2img.search.inputs import (
     Captions,
     Photographs,
@@ -40,14 +43,17 @@ def evaluate(
     ids = paths if paths and len(set(paths)) == len(paths) else list(range(len(photos)))
     index = new_index(search._index_part(), search.transform(photos), search.bank_, ids=ids)
     sentences, photograph = flatten_captions(captions)
-    predicted = search.predict(sentences)
+    vectors = search.vectorizer_.transform(sentences)
+    predicted = search.regressor_.predict(vectors)
     known: dict[str, Any] = {"texts": sentences}
     if direction == "text_to_photograph":
         shares = known_word_shares(sentences, search.words_)
         known["columns"] = {"known_words": shares, **(columns or {})}
         if search.calibrator_ is not None and n_folds is None:
             first = index.predict(predicted)[:, None]
-            known["confidence"] = search.calibrator_.probabilities(predicted, index, first)[:, 0]
+            sure = search.calibrator_.probabilities(predicted, index, first)[:, 0]
+            # Of what nobody knows a word, every photograph is as probable as any other.
+            known["confidence"] = np.where(are_not_empty(vectors), sure, 1 / len(index))
     elif columns:
         known["columns"] = columns
     evaluator = RetrievalEvaluator(ks=ks, direction=direction, n_folds=n_folds)
